@@ -1,0 +1,91 @@
+"""The public face for plugins: the Protocols of the seams and the types they speak.
+
+    from hobbit.api import CacheComponent, CacheContext, ScoredCache, hookimpl
+
+A plugin imports this package, `hobbit.types` and `hobbit.errors`, and nothing else of hobbit.
+"""
+
+from __future__ import annotations
+
+from hobbit.blob import BlobField, BlobLayout, TensorSpec
+from hobbit.api.cache import Allocation, CachePolicy, PoolView, ScoredCache, allocate_evenly
+from hobbit.api.component import (
+    CacheComponent,
+    Component,
+    Context,
+    DeviceComponent,
+    LoaderComponent,
+    PrefetcherComponent,
+    QuantizerComponent,
+    RouterComponent,
+)
+from hobbit.api.costs import CostModel
+from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
+from hobbit.api.loader import Loader
+from hobbit.api.markers import hookimpl, hookspec
+from hobbit.api.prefetcher import Lookahead, PrefetchPlan, Prefetcher, ResidencyView
+from hobbit.api.quantizer import Quantizer
+from hobbit.api.records import Records
+from hobbit.api.router import Router, Routing
+from hobbit.geometry import Geometry
+from hobbit.types import (
+    HIGH,
+    LOW,
+    SKIPPED,
+    Action,
+    Decision,
+    Demand,
+    Effect,
+    ExpertKey,
+    Fetch,
+    RoutingShape,
+)
+
+__all__ = [
+    "HIGH",
+    "LOW",
+    "SKIPPED",
+    "Action",
+    "Allocation",
+    "BlobField",
+    "BlobLayout",
+    "CacheComponent",
+    "CachePolicy",
+    "Component",
+    "Context",
+    "Copy",
+    "CostModel",
+    "Decision",
+    "Demand",
+    "Device",
+    "DeviceComponent",
+    "DeviceReport",
+    "Effect",
+    "ExpertKey",
+    "ExpertPayload",
+    "ExpertSource",
+    "Fetch",
+    "Geometry",
+    "Job",
+    "Loader",
+    "LoaderComponent",
+    "Lookahead",
+    "PoolView",
+    "PrefetchPlan",
+    "Prefetcher",
+    "PrefetcherComponent",
+    "Quantizer",
+    "QuantizerComponent",
+    "Records",
+    "ResidencyView",
+    "Router",
+    "RouterComponent",
+    "Routing",
+    "RoutingShape",
+    "ScoredCache",
+    "SlotLayout",
+    "TensorSpec",
+    "allocate_evenly",
+    "hookimpl",
+    "hookspec",
+]

@@ -1,0 +1,158 @@
+"""Components: typed option sets that build one side of a seam. Strings select, objects act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hobbit.geometry import Geometry
+from hobbit.types import Effect, RoutingShape
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from hobbit.api.cache import CachePolicy
+    from hobbit.api.costs import CostModel
+    from hobbit.api.device import Device
+    from hobbit.api.loader import Loader
+    from hobbit.api.prefetcher import Prefetcher
+    from hobbit.api.quantizer import Quantizer
+    from hobbit.api.records import Records
+    from hobbit.api.router import Router
+
+
+@dataclass(slots=True)
+class Context:
+    """What a component may look at while it is built.
+
+    `geometry` is the model whose bytes and flops are charged; `precisions` the names of the levels, high
+    first; `blob_bytes` their blob sizes; `records` the shared use records. `loader` and `costs` are set
+    once those exist (build order: quantizer, device, loader, router, prefetcher, cache). `future` is the
+    recorded demand stream, for oracles only: flat expert ids in order of use, and the pass each belongs to.
+    """
+
+    geometry: Geometry
+    precisions: tuple[str, ...]
+    blob_bytes: tuple[int, ...]
+    records: Records
+    seed: int = 0
+    deterministic: bool = True
+    costs: CostModel | None = None
+    loader: Loader | None = None
+    future: npt.NDArray[np.int64] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> RoutingShape:
+        """Layers, experts and top-K of the model."""
+        return self.geometry.shape
+
+
+@dataclass
+class Component:
+    """Base of every component: a dataclass whose fields are its options (typed, with defaults).
+
+    Subclasses set `name`, and say in `effect` and `source` what they may change and where they come from.
+    The first line of the docstring is shown by `hobbit plugins`. Modules of components import torch only
+    inside `build`, so that listing them stays fast.
+    """
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    effect: ClassVar[Effect] = Effect.HINT
+    source: ClassVar[str] = ""
+
+    def build(self, context: Context) -> Any:
+        """The object that acts. Raises ConfigError if the options do not fit the context."""
+        raise NotImplementedError
+
+
+@dataclass
+class LoaderComponent(Component):
+    """Builds a `Loader`."""
+
+    kind: ClassVar[str] = "loader"
+
+    def build(self, context: Context) -> Loader:
+        """The loader."""
+        raise NotImplementedError
+
+
+@dataclass
+class PrefetcherComponent(Component):
+    """Builds a `Prefetcher`."""
+
+    kind: ClassVar[str] = "prefetcher"
+
+    def build(self, context: Context) -> Prefetcher:
+        """The prefetcher."""
+        raise NotImplementedError
+
+
+@dataclass
+class CacheComponent(Component):
+    """Builds a `CachePolicy`.
+
+    `low_share` is the share of the expert bytes given to the low-precision cache where the loader uses
+    two precisions (HOBBIT leaves it open; the same default for every policy keeps comparisons fair).
+    """
+
+    kind: ClassVar[str] = "cache"
+    needs_future: ClassVar[bool] = False
+    low_share: float = 0.15
+
+    def build(self, context: Context) -> CachePolicy:
+        """The cache policy."""
+        raise NotImplementedError
+
+
+@dataclass
+class QuantizerComponent(Component):
+    """Builds a `Quantizer`."""
+
+    kind: ClassVar[str] = "quantizer"
+
+    def build(self, context: Context) -> Quantizer:
+        """The quantizer; called before `context.blob_bytes` is known."""
+        raise NotImplementedError
+
+
+@dataclass
+class DeviceComponent(Component):
+    """Builds a `Device`. Its options are the device's numbers; every device has at least these.
+
+    Sizes are texts such as "24GiB" or "12GB" ("auto": measured). `unified` memory is shared with the host,
+    which keeps `reserve` of it. `high` and `low` are the device's precision pair.
+    """
+
+    kind: ClassVar[str] = "device"
+    label: str = ""
+    memory: str = "auto"
+    reserve: str = "0"
+    unified: bool = False
+    high: str = "native"
+    low: str = "int4"
+
+    def capacity_bytes(self) -> int:
+        """Bytes of device memory that a run may use: `memory` less `reserve`; measured where it is auto."""
+        raise NotImplementedError
+
+    def available(self) -> str | None:
+        """None if the device can be used here, else why not, in a few words. Must not import torch."""
+        return None
+
+    def build(self, context: Context) -> Device:
+        """The device."""
+        raise NotImplementedError
+
+
+@dataclass
+class RouterComponent(Component):
+    """Builds a `Router`."""
+
+    kind: ClassVar[str] = "router"
+
+    def build(self, context: Context) -> Router:
+        """The router transform."""
+        raise NotImplementedError

@@ -1,0 +1,151 @@
+"""Seam: memory, streams, copies, kernels and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from hobbit.blob import BlobLayout
+from hobbit.types import ExpertKey
+
+if TYPE_CHECKING:
+    import torch
+
+    from hobbit.api.costs import CostModel
+    from hobbit.api.quantizer import Quantizer
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLayout:
+    """The slots that a run needs on the device: `slots[p]` slots for blobs laid out as `layouts[p]`."""
+
+    slots: tuple[int, ...]
+    layouts: tuple[BlobLayout, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Device bytes of all slots."""
+        return sum(n * layout.nbytes for n, layout in zip(self.slots, self.layouts, strict=True))
+
+
+class ExpertSource(Protocol):
+    """Where blobs come from: the expert store."""
+
+    def blob(self, key: ExpertKey) -> torch.Tensor:
+        """The blob of one expert copy: uint8 [nbytes], host memory, 64-byte aligned; not to be written to."""
+        ...
+
+
+class ExpertPayload(Protocol):
+    """One layer's live activations: the maths of the experts, without knowing where weights came from."""
+
+    def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Run one expert on the tokens that chose it, and keep its output for the combination."""
+        ...
+
+    def skip(self, expert: int) -> None:
+        """Leave this expert out of the combination."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """A blob on its way into a slot. `done` and `ready_ns` are the device's to set."""
+
+    key: ExpertKey
+    slot: int
+    urgent: bool
+    nbytes: int
+    done: bool = False
+    ready_ns: int = 0
+    handle: Any = None
+
+
+class Job(NamedTuple):
+    """One expert to run on `tokens` tokens: resident in `slot` of its level, or on the host (slot -1)."""
+
+    key: ExpertKey
+    slot: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class DeviceReport:
+    """Nanoseconds and bytes since the device started; `simulated` says which clock they are on."""
+
+    simulated: bool
+    now_ns: int = 0
+    stall_ns: int = 0
+    busy_ns: dict[str, int] = field(default_factory=dict)
+    moved_bytes: dict[str, int] = field(default_factory=dict)
+
+
+class Device(Protocol):
+    """Executes what the runtime decided. It reorders copies by urgency; it never chooses experts or victims.
+
+    The runtime calls, in this order: `prepare` once; then for every forward pass `begin_pass`, for each MoE
+    layer `begin_layer`, any of `load`, `hurry`, `cancel`, `run`, `run_host`, `wait`, then `end_layer`; last
+    `end_pass`. `payload` is None in a replay: the clock is charged, no maths is done.
+    """
+
+    simulated: bool
+    costs: CostModel
+
+    def prepare(
+        self, layout: SlotLayout, quantizer: Quantizer, source: ExpertSource | None, block_bytes: int = 0
+    ) -> None:
+        """Allocate the slots. `source` is None in a replay.
+
+        `block_bytes` > 0 lets an urgent copy interrupt a prefetch at the next block boundary (MoE-APEX);
+        0: a started copy runs to its end (HOBBIT). Raises DeviceError when memory is short.
+        """
+        ...
+
+    def begin_pass(self, tokens: int, context: int) -> None:
+        """A forward pass of T tokens begins, `context` tokens being in the KV cache already."""
+        ...
+
+    def begin_layer(self, layer: int, tokens: int, context: int) -> None:
+        """The non-expert part of `layer` (attention, norms, router) has run; simulators charge it here."""
+        ...
+
+    def load(self, copy: Copy) -> None:
+        """Queue a copy into its slot, whose old content is dead from now on. Urgent copies go first."""
+        ...
+
+    def hurry(self, copy: Copy) -> None:
+        """A queued prefetch is now demanded: serve it with the urgent ones."""
+        ...
+
+    def cancel(self, copy: Copy) -> None:
+        """The slot is given to another expert: drop what has not been moved yet."""
+        ...
+
+    def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
+        """Run resident experts; their copies, if any, have been waited for."""
+        ...
+
+    def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
+        """Start experts on the host, beside the device; `end_layer` joins them."""
+        ...
+
+    def wait(self, copies: Sequence[Copy]) -> int:
+        """Block until all copies have arrived; returns the nanoseconds lost to waiting."""
+        ...
+
+    def end_layer(self, layer: int) -> int:
+        """Join host-run experts; returns the nanoseconds lost to waiting for them."""
+        ...
+
+    def end_pass(self, tokens: int) -> None:
+        """The rest of the pass (final norm, head) has run; simulators charge it here."""
+        ...
+
+    def report(self) -> DeviceReport:
+        """Clock, stalls, busy time and bytes of each stream so far."""
+        ...
+
+    def close(self) -> None:
+        """Give memory and threads back; the device is not used afterwards."""
+        ...

@@ -1,0 +1,31 @@
+"""Seam: what a demand becomes, given what is resident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hobbit.types import Decision, Demand
+
+
+class Loader(Protocol):
+    """Turns demands into decisions. It reads residency; it never moves bytes or evicts."""
+
+    levels: int
+    """Precision levels it may load: 1 (high alone: no low cache is kept) or 2."""
+
+    def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> Sequence[Decision]:
+        """Decide how each demand of `layer` is served.
+
+        `demands` come in falling gate weight. `held[i]` is a bit mask of the levels at which demand i is
+        resident or already on its way: bit 0 high, bit 1 low. Returns one decision per demand, in order;
+        `Action.USE` is legal only for a level whose bit is set.
+        """
+        ...
+
+    def level_for(self, score: float) -> int | None:
+        """The level that a demand of this unimportance deserves when nothing is resident; None: skip it.
+
+        Prefetchers use it, so that predictions are loaded at the precision a demand would get.
+        """
+        ...

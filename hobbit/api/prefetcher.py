@@ -1,0 +1,61 @@
+"""Seam: which experts to bring before they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hobbit.types import Demand, ExpertKey, Fetch
+
+
+class Lookahead(Protocol):
+    """Predicted demands of later layers, worked out only when asked for."""
+
+    @property
+    def depth(self) -> int:
+        """How many later layers can be asked about from this layer."""
+        ...
+
+    def demands(self, distance: int) -> Sequence[Demand]:
+        """Demands predicted for the layer `distance` ahead (1..depth), in falling gate weight."""
+        ...
+
+
+class ResidencyView(Protocol):
+    """What is on the device, or already on its way to it."""
+
+    def held(self, layer: int, expert: int) -> int:
+        """Bit mask of the levels held: bit 0 high, bit 1 low."""
+        ...
+
+
+@dataclass(slots=True)
+class PrefetchPlan:
+    """`fetch`: copies to queue, most urgent first. `keep`: resident copies to mask until their layer ran.
+
+    Whatever is fetched is masked too (HOBBIT, section 3.3).
+    """
+
+    fetch: list[Fetch] = field(default_factory=list)
+    keep: list[ExpertKey] = field(default_factory=list)
+
+
+class Prefetcher(Protocol):
+    """Predicts later layers. Asked once a layer, after the on-demand loads of that layer are queued."""
+
+    depth: int
+    """Layers of gate look-ahead wanted (0: none); the engine computes no more than this."""
+
+    staging: int
+    """Staging slots wanted. 0: prefetched experts go into the cache and may evict. N: they go into N
+    staging slots and enter the cache only when really used (mixtral-offloading)."""
+
+    def plan(
+        self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
+    ) -> PrefetchPlan | None:
+        """What to bring or keep for the layers after `layer`; None for nothing.
+
+        `demands` are this layer's own, `lookahead` the gate predictions (None where routers cannot be read).
+        """
+        ...

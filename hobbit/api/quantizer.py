@@ -1,0 +1,37 @@
+"""Seam: how an expert is encoded at a precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from hobbit.blob import BlobLayout, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+NATIVE = "native"
+"""The precision name of the checkpoint's own dtype: stored untouched, hence lossless."""
+
+
+class Quantizer(Protocol):
+    """Encodes experts to blobs and back. `layout` needs no torch, so that budgets and replays do not either."""
+
+    def layout(self, tensors: Mapping[str, TensorSpec], precision: str) -> BlobLayout:
+        """The blob that `tensors` (in the order given) make at `precision`.
+
+        Raises:
+            ConfigError: if the precision is unknown to this quantizer or does not fit the shapes.
+        """
+        ...
+
+    def encode(self, tensors: Mapping[str, torch.Tensor], precision: str) -> torch.Tensor:
+        """Blob of one expert: uint8 [layout.nbytes], on the tensors' device."""
+        ...
+
+    def decode(self, blob: torch.Tensor, layout: BlobLayout) -> dict[str, torch.Tensor]:
+        """The expert's tensors from `blob` (uint8 [nbytes], any device), in their decoded shape and dtype.
+
+        Native blobs come back as views without a copy, bit for bit what was encoded.
+        """
+        ...

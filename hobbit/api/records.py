@@ -1,0 +1,51 @@
+"""What every cache policy may know of the past: sequence-level use records (HOBBIT, section 3.4)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hobbit.types import RoutingShape
+
+
+class Records:
+    """Counters of every expert, by flat id `layer * E + expert`; all arrays have shape [L * E].
+
+    `token` is T, the tokens seen in this sequence. `last_token` (R), `uses` (F), `high_uses` (H) and
+    `low_uses` count tokens of this sequence and reset with it (prefill uses count). `last_tick` is an
+    ever-growing order of uses, so that recency has no ties; it never resets.
+    """
+
+    __slots__ = ("high_uses", "last_tick", "last_token", "low_uses", "per_layer", "tick", "token", "uses")
+
+    def __init__(self, shape: RoutingShape) -> None:
+        count = shape.layers * shape.experts
+        self.per_layer = shape.experts
+        self.token = 0
+        self.tick = 0
+        self.last_tick: npt.NDArray[np.int64] = np.zeros(count, np.int64)
+        self.last_token: npt.NDArray[np.float64] = np.zeros(count)
+        self.uses: npt.NDArray[np.float64] = np.zeros(count)
+        self.high_uses: npt.NDArray[np.float64] = np.zeros(count)
+        self.low_uses: npt.NDArray[np.float64] = np.zeros(count)
+
+    def begin_sequence(self) -> None:
+        """Forget the counts of the last sequence; what is resident stays resident."""
+        self.token = 0
+        for array in (self.last_token, self.uses, self.high_uses, self.low_uses):
+            array.fill(0)
+
+    def begin_pass(self, tokens: int) -> None:
+        """Count the T tokens of a forward pass before its first layer runs."""
+        self.token += tokens
+
+    def use(self, flat: int, tokens: int, level: int) -> None:
+        """Expert `flat` served `tokens` tokens at `level` (0: high; -1: the demand was skipped)."""
+        self.tick += 1
+        self.last_tick[flat] = self.tick
+        self.last_token[flat] = self.token
+        self.uses[flat] += tokens
+        if level == 0:
+            self.high_uses[flat] += tokens
+        else:
+            self.low_uses[flat] += tokens

@@ -1,0 +1,43 @@
+"""Seam: changes to the routing itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hobbit.api.prefetcher import ResidencyView
+
+
+@dataclass(slots=True)
+class Routing:
+    """What the router of one layer said about the T tokens of a pass.
+
+    `experts` [T, K] int64 and `weights` [T, K] float32 as the experts function received them;
+    `logits` [T, E] float32, or None where the router cannot be read; `lookahead` [D, T, E] float32: this
+    layer's gate input put through the routers of the next D layers, or None.
+    """
+
+    experts: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | None = None
+    lookahead: npt.NDArray[np.float32] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """T."""
+        return int(self.experts.shape[0])
+
+
+class Router(Protocol):
+    """Rewrites a layer's routing before anything is loaded for it; identity for hint systems."""
+
+    needs_logits: bool
+
+    def transform(self, layer: int, routing: Routing, view: ResidencyView) -> Routing:
+        """Return `routing` itself, or a new one with other experts or weights (same T and K)."""
+        ...
+
+

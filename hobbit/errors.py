@@ -1,0 +1,48 @@
+"""Errors that a user can act on: one clear line each, exit code 2 from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HobbitError(Exception):
+    """Base of every error whose message is meant for the user.
+
+    The message is one line that names the value, says why it is wrong and what to do instead.
+    """
+
+    exit_code = 2
+
+
+class ConfigError(HobbitError):
+    """An option, component or preset that does not exist or does not fit the others."""
+
+
+class BudgetError(HobbitError):
+    """A memory budget that cannot hold what the run needs."""
+
+
+class ModelError(HobbitError):
+    """A checkpoint that cannot be run: not an MoE, a missing shard, an unsupported family."""
+
+
+class TraceError(HobbitError):
+    """A trace that cannot be read, is newer than this version, or does not fit the run."""
+
+
+class DeviceError(HobbitError):
+    """A device that is absent or failed."""
+
+
+class PluginError(HobbitError):
+    """A plugin that breaks a rule of the registry: a duplicate or malformed component."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known name, else the list of known names."""
+    options = sorted(known)
+    close = get_close_matches(name, options, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(options)}" if options else ""

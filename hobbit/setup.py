@@ -1,0 +1,58 @@
+"""Setup: the components and options that make one runtime, whatever they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hobbit.api.component import (
+    CacheComponent,
+    DeviceComponent,
+    LoaderComponent,
+    PrefetcherComponent,
+    QuantizerComponent,
+    RouterComponent,
+)
+
+
+@dataclass
+class MemoryOptions:
+    """`device` and `host`: budgets such as "12GB" (auto: what the device has). `context`: tokens of KV cache
+    to reserve (0: the prompt and max_new_tokens)."""
+
+    device: str = "auto"
+    host: str = "auto"
+    context: int = 0
+
+
+@dataclass
+class PrecisionOptions:
+    """The precision pair; "auto" takes the device's. "native" is the checkpoint's own dtype: lossless."""
+
+    high: str = "auto"
+    low: str = "auto"
+
+
+@dataclass
+class TransferOptions:
+    """`block`: bytes after which an urgent copy may interrupt a prefetch ("0": never; HOBBIT). `window`: prefetches
+    issued at most per layer, the rest waits in the queue (0: no limit)."""
+
+    block: str = "0"
+    window: int = 0
+
+
+@dataclass
+class Setup:
+    """One policy on one device: everything `hobbit.assembly` needs besides the model."""
+
+    device: DeviceComponent
+    loader: LoaderComponent
+    prefetcher: PrefetcherComponent
+    cache: CacheComponent
+    quantizer: QuantizerComponent
+    router: RouterComponent
+    transfers: TransferOptions = field(default_factory=TransferOptions)
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
+    precision: PrecisionOptions = field(default_factory=PrecisionOptions)
+    seed: int = 0
+    deterministic: bool = True

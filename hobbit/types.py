@@ -1,0 +1,88 @@
+"""The words that every room shares. No torch, no numpy: plain values.
+
+Letters used in shapes throughout: T tokens of one forward pass, L MoE layers, E experts a layer,
+K experts chosen per token, D look-ahead depth, P precision levels, S slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+HIGH = 0
+"""Level of the high precision; larger levels are lower precisions."""
+
+LOW = 1
+"""Level of the low precision, where a run has one."""
+
+
+class ExpertKey(NamedTuple):
+    """One copy of one expert: two precisions of an expert never alias (HOBBIT, section 3.4)."""
+
+    layer: int
+    expert: int
+    level: int
+
+
+class Effect(str, Enum):
+    """What a component may change: its place in every honest table."""
+
+    HINT = "hint"  # wrong means slower; the tokens stay those of the resident model
+    EXACT = "exact"  # routes known ahead by construction
+    QUALITY = "quality"  # may change outputs: lossy
+
+
+class Action(IntEnum):
+    """How one demand is served."""
+
+    USE = 0  # a resident copy
+    LOAD = 1  # copy it to the device first
+    SKIP = 2  # leave the expert out
+    HOST = 3  # run it where it lies, on the host
+
+
+class Demand(NamedTuple):
+    """An expert that the router just chose in one layer, over all T tokens of the pass.
+
+    `score` is HOBBIT's unimportance: the sum of the normalised gate weights ranked before this expert,
+    smallest over the tokens that chose it, in [0, 1] (section 3.2). `weight` is the largest normalised
+    gate weight, `tokens` how many tokens chose it.
+    """
+
+    expert: int
+    weight: float
+    score: float
+    tokens: int
+
+
+class Decision(NamedTuple):
+    """What a loader makes of one demand: the action, and the precision level it is served at."""
+
+    action: Action
+    level: int
+
+
+SKIPPED = Decision(Action.SKIP, -1)
+
+
+class Fetch(NamedTuple):
+    """One prefetch that a prefetcher asks for."""
+
+    layer: int
+    expert: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingShape:
+    """The part of a model that a policy sees: L layers of E experts, K chosen per token."""
+
+    layers: int
+    experts: int
+    top_k: int
+
+    @property
+    def working_set(self) -> int:
+        """Experts that one token touches: K x L."""
+        return self.top_k * self.layers
