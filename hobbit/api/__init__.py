@@ -7,7 +7,6 @@ A plugin imports this package, `hobbit.types` and `hobbit.errors`, and nothing e
 
 from __future__ import annotations
 
-from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.api.cache import Allocation, CachePolicy, PoolView, ScoredCache, allocate_evenly
 from hobbit.api.component import (
     CacheComponent,
@@ -23,10 +22,11 @@ from hobbit.api.costs import CostModel
 from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
 from hobbit.api.loader import Loader
 from hobbit.api.markers import hookimpl, hookspec
-from hobbit.api.prefetcher import Lookahead, PrefetchPlan, Prefetcher, ResidencyView
+from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, ResidencyView
 from hobbit.api.quantizer import Quantizer
 from hobbit.api.records import Records
 from hobbit.api.router import Router, Routing
+from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.geometry import Geometry
 from hobbit.types import (
     HIGH,

@@ -93,8 +93,8 @@ class ScoredCache(ABC):
 
     def begin_sequence(self) -> None:
         """Nothing to forget."""
-        return None
+        return
 
     def observe(self, layer: int, experts: Sequence[int], tokens: Sequence[int]) -> None:
         """Nothing to learn beyond the shared records."""
-        return None
+        return
