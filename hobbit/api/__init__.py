@@ -20,7 +20,7 @@ from hobbit.api.component import (
 )
 from hobbit.api.costs import CostModel
 from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
-from hobbit.api.loader import Loader
+from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
 from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, ResidencyView
 from hobbit.api.quantizer import Quantizer
@@ -88,4 +88,5 @@ __all__ = [
     "allocate_evenly",
     "hookimpl",
     "hookspec",
+    "serving_level",
 ]

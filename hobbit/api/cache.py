@@ -46,6 +46,9 @@ class PoolView:
 class CachePolicy(Protocol):
     """Ranks residents for eviction. It never evicts: the runtime does, and tells it what happened."""
 
+    keeps: bool
+    """False: nothing outlives its layer (no cache at all); the runtime empties the slots after each layer."""
+
     def allocate(self, level: int, slots: int, shape: RoutingShape) -> Allocation:
         """Share `slots` slots of `level` among the layers; the total must be `slots`."""
         ...
@@ -75,6 +78,8 @@ class ScoredCache(ABC):
     `per_layer=None` decides by itself: one global pool when it can hold a token's working set (K x L),
     else an even share for each layer, since a global scan would then evict everything before it returns.
     """
+
+    keeps: bool = True
 
     def __init__(self, per_layer: bool | None = False) -> None:
         self.per_layer = per_layer

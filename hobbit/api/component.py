@@ -96,10 +96,13 @@ class CacheComponent(Component):
 
     `low_share` is the share of the expert bytes given to the low-precision cache where the loader uses
     two precisions (HOBBIT leaves it open; the same default for every policy keeps comparisons fair).
+    `needs_future` marks oracles, which are built with `context.future`; `unlimited` marks caches that get
+    a slot for every expert, whatever the memory budget says.
     """
 
     kind: ClassVar[str] = "cache"
     needs_future: ClassVar[bool] = False
+    unlimited: ClassVar[bool] = False
     low_share: float = 0.15
 
     def build(self, context: Context) -> CachePolicy:

@@ -14,6 +14,9 @@ class Loader(Protocol):
     levels: int
     """Precision levels it may load: 1 (high alone: no low cache is kept) or 2."""
 
+    renormalise: bool
+    """Whether the gate weights of the experts that remain after a skip are scaled to keep their sum."""
+
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> Sequence[Decision]:
         """Decide how each demand of `layer` is served.
 
@@ -29,3 +32,12 @@ class Loader(Protocol):
         Prefetchers use it, so that predictions are loaded at the precision a demand would get.
         """
         ...
+
+
+def serving_level(held: int, wanted: int) -> int | None:
+    """The best held level that is at least as precise as `wanted`; None if there is none.
+
+    `held` is a bit mask of levels, bit 0 high: a high copy serves every demand, a low one no high demand.
+    """
+    usable = held & ((2 << wanted) - 1)
+    return (usable & -usable).bit_length() - 1 if usable else None
