@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hobbit.api.costs import CostModel
     from hobbit.api.quantizer import Quantizer
+    from hobbit.api.router import Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class ExpertPayload(Protocol):
 
     def skip(self, expert: int) -> None:
         """Leave this expert out of the combination."""
+        ...
+
+    def reroute(self, routing: Routing) -> None:
+        """A router transform changed the routing: use its experts and weights from now on."""
         ...
 
 
@@ -140,6 +145,10 @@ class Device(Protocol):
 
     def end_pass(self, tokens: int) -> None:
         """The rest of the pass (final norm, head) has run; simulators charge it here."""
+        ...
+
+    def now_ns(self) -> int:
+        """Nanoseconds on the device's clock; the end of a pass includes all work queued for it."""
         ...
 
     def report(self) -> DeviceReport:

@@ -40,7 +40,7 @@ class Records:
         self.token += tokens
 
     def use(self, flat: int, tokens: int, level: int) -> None:
-        """Expert `flat` served `tokens` tokens at `level` (0: high; -1: the demand was skipped)."""
+        """Expert `flat` served `tokens` tokens at `level` (0: high). A skipped demand is no use."""
         self.tick += 1
         self.last_tick[flat] = self.tick
         self.last_token[flat] = self.token

@@ -1,0 +1,59 @@
+"""What observers hear of: the runtime's events, and the tuple of callables it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hobbit.api import Copy, Decision, Demand, ExpertKey
+
+
+@dataclass(slots=True)
+class LayerEvent:
+    """All that happened in one layer of one pass.
+
+    `held[i]` is the mask of levels that demand i found resident or in flight; `loads` are the on-demand
+    copies, `prefetches` those issued for later layers, `first_uses` how many demands were served by a
+    prefetched copy for the first time; `dropped` prefetches found no slot or came too late to be issued.
+    `stall_ns` is the time lost to waiting, on the device's clock.
+    """
+
+    layer: int
+    tokens: int
+    demands: Sequence[Demand]
+    held: Sequence[int]
+    decisions: Sequence[Decision]
+    loads: Sequence[Copy]
+    prefetches: Sequence[Copy]
+    evicted: Sequence[ExpertKey]
+    first_uses: int
+    dropped: int
+    stall_ns: int
+
+
+class Observer:
+    """Base of observers: override what you want to hear."""
+
+    def begin_sequence(self) -> None:
+        """A new sequence starts."""
+
+    def begin_pass(self, tokens: int, context: int) -> None:
+        """A forward pass of T tokens starts after `context` tokens."""
+
+    def layer(self, event: LayerEvent) -> None:
+        """A layer has run."""
+
+    def end_pass(self) -> None:
+        """The pass is over."""
+
+
+class Bus:
+    """The observers' methods, bound once, so that telling them costs a call and nothing else."""
+
+    __slots__ = ("begin_pass", "begin_sequence", "end_pass", "layer")
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.begin_sequence: tuple[Callable[[], None], ...] = tuple(o.begin_sequence for o in observers)
+        self.begin_pass: tuple[Callable[[int, int], None], ...] = tuple(o.begin_pass for o in observers)
+        self.layer: tuple[Callable[[LayerEvent], None], ...] = tuple(o.layer for o in observers)
+        self.end_pass: tuple[Callable[[], None], ...] = tuple(o.end_pass for o in observers)

@@ -1,0 +1,68 @@
+"""A pool: the slots of one level that one layer, or all layers, share."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hobbit.api import CachePolicy, ExpertKey, PoolView
+
+EMPTY = -1
+
+
+class Pool:
+    """S slots of one precision level. Positions 0..S-1 are logical; `physical[i]` is the device's slot.
+
+    A position is *blocked* while its expert is in use or masked for a coming layer. Queries and mutations
+    are apart: `choose` only looks, `put` and `clear` change.
+    """
+
+    __slots__ = ("_free", "_per_layer", "blocked", "experts", "layers", "level", "physical", "view")
+
+    def __init__(self, level: int, physical: list[int], experts_per_layer: int) -> None:
+        size = len(physical)
+        self.level = level
+        self.physical = physical
+        self.experts: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
+        self.layers: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
+        self.blocked: npt.NDArray[np.bool_] = np.zeros(size, np.bool_)
+        self.view = PoolView(level, self.experts, self.layers)
+        self._free = list(range(size - 1, -1, -1))
+        self._per_layer = experts_per_layer
+
+    def __len__(self) -> int:
+        return len(self.physical)
+
+    def choose(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
+        """Position for `incoming`: an empty one, else the least worthy resident; None if all are blocked."""
+        if self._free:
+            return self._free[-1]
+        scores = policy.scores(self.view, incoming)
+        position = int(np.where(self.blocked, np.inf, scores).argmin())
+        return None if self.blocked[position] else position
+
+    def furthest_masked(self, layer: int) -> int | None:
+        """The blocked position whose expert belongs to the layer furthest ahead of `layer`; None if none."""
+        if not len(self.layers):
+            return None
+        position = int(self.layers.argmax())
+        return position if self.layers[position] > layer else None
+
+    def key_at(self, position: int) -> ExpertKey | None:
+        """Who lives at this position."""
+        flat = int(self.experts[position])
+        return None if flat == EMPTY else ExpertKey(*divmod(flat, self._per_layer), self.level)
+
+    def put(self, position: int, key: ExpertKey) -> None:
+        """`key` lives here from now on; whoever lived here is gone."""
+        if self._free and self._free[-1] == position:
+            self._free.pop()
+        self.experts[position] = key.layer * self._per_layer + key.expert
+        self.layers[position] = key.layer
+
+    def clear(self, position: int) -> None:
+        """The position becomes empty and unblocked."""
+        self.experts[position] = EMPTY
+        self.layers[position] = EMPTY
+        self.blocked[position] = False
+        self._free.append(position)

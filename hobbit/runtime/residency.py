@@ -1,0 +1,160 @@
+"""Residency: which expert copies are on the device, or on their way to it, and who has to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hobbit.api import Allocation, CachePolicy, ExpertKey, RoutingShape
+from hobbit.runtime.pool import Pool
+from hobbit.runtime.staging import Staging
+
+_ABSENT = -1
+
+
+class Residency:
+    """The map from expert copies to device slots. It asks the cache policy for victims and moves no bytes.
+
+    Device slots of a level are numbered 0..S-1: first the pools', in layer order, then (high level only)
+    the staging slots.
+    """
+
+    def __init__(
+        self, shape: RoutingShape, allocations: Sequence[Allocation], policy: CachePolicy, staging: int
+    ) -> None:
+        self.per_layer = shape.experts
+        self.policy = policy
+        count = shape.layers * shape.experts
+        self._held = [0] * count
+        self._position = [[_ABSENT] * count for _ in allocations]
+        self._pools = [_pools(level, a, shape) for level, a in enumerate(allocations)]
+        high = allocations[0].total
+        self._staging = Staging(list(range(high, high + staging)))
+        self._blocked: list[list[tuple[Pool, int]]] = [[] for _ in range(shape.layers)]
+
+    # Queries.
+
+    def held(self, layer: int, expert: int) -> int:
+        """Bit mask of the levels held: bit 0 high, bit 1 low; staged and arriving copies count."""
+        return self._held[layer * self.per_layer + expert]
+
+    def slot(self, key: ExpertKey) -> int:
+        """The device slot of a copy, in the cache or staged."""
+        position = self._position[key.level][key.layer * self.per_layer + key.expert]
+        return self._staging.slot(key) if position == _ABSENT else self._pool(key).physical[position]
+
+    def staged(self, key: ExpertKey) -> bool:
+        """True if the copy waits in a staging slot."""
+        return key in self._staging
+
+    # Mutations.
+
+    def block(self, key: ExpertKey) -> None:
+        """Keep a cached copy from eviction until its layer has run; a staged one needs no keeping."""
+        position = self._position[key.level][key.layer * self.per_layer + key.expert]
+        if position == _ABSENT:
+            return
+        pool = self._pool(key)
+        if not pool.blocked[position]:
+            pool.blocked[position] = True
+            self._blocked[key.layer].append((pool, position))
+
+    def release(self, layer: int) -> None:
+        """`layer` has run: its copies may be evicted again."""
+        held = self._blocked[layer]
+        for pool, position in held:
+            pool.blocked[position] = False
+        held.clear()
+        self._staging.release()
+
+    def release_all(self) -> None:
+        """No layer is waited for any more (a pass begins, perhaps after one that broke off)."""
+        for layer in range(len(self._blocked)):
+            self.release(layer)
+
+    def admit(self, key: ExpertKey, running: int | None) -> tuple[int, ExpertKey | None] | None:
+        """Make room for `key` and give it the room: (device slot, who was evicted or None).
+
+        `running` is the layer that waits for the copy: it may take a masked slot, the one furthest ahead.
+        None: a prefetch, which may not. Returns None if there is no slot to be had.
+        """
+        pool = self._pool(key)
+        position = pool.choose(key, self.policy) if len(pool) else None
+        if position is None and running is not None:
+            position = pool.furthest_masked(running)
+        if position is None:
+            return None
+        evicted = pool.key_at(position)
+        if evicted is not None:
+            self._forget(evicted, pool, position)
+        self._settle(key, pool, position)
+        return pool.physical[position], evicted
+
+    def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
+        """Give `key` a staging slot: (device slot, who left it or None); None if all are being served from."""
+        oldest = self._staging.oldest() if self._staging.full else None
+        if self._staging.full and oldest is None:
+            return None
+        if oldest is not None:
+            self._staging.leave(oldest)
+            self._drop_bit(oldest)
+        self._held[key.layer * self.per_layer + key.expert] |= 1 << key.level
+        return self._staging.enter(key), oldest
+
+    def unstage(self, key: ExpertKey) -> ExpertKey | None:
+        """Move a demanded copy from staging into the cache by swapping slots; returns who was evicted.
+
+        Where every cache slot is in use by its layer, the copy stays staged and is served from there.
+        """
+        admitted = self.admit(key, key.layer)
+        if admitted is None:
+            self._staging.pin(key)
+            return None
+        slot, evicted = admitted
+        position = self._position[key.level][key.layer * self.per_layer + key.expert]
+        self._pool(key).physical[position] = self._staging.swap(key, slot)
+        return evicted
+
+    def drop(self, key: ExpertKey) -> None:
+        """Forget a cached copy (caches that keep nothing)."""
+        pool = self._pool(key)
+        position = self._position[key.level][key.layer * self.per_layer + key.expert]
+        self._forget(key, pool, position)
+        pool.clear(position)
+
+    def residents(self, layer: int) -> list[ExpertKey]:
+        """Cached copies of one layer."""
+        return [
+            ExpertKey(layer, expert, level)
+            for level, positions in enumerate(self._position)
+            for expert, position in enumerate(positions[layer * self.per_layer : (layer + 1) * self.per_layer])
+            if position != _ABSENT
+        ]
+
+    def _pool(self, key: ExpertKey) -> Pool:
+        pools = self._pools[key.level]
+        return pools[key.layer] if len(pools) > 1 else pools[0]
+
+    def _settle(self, key: ExpertKey, pool: Pool, position: int) -> None:
+        flat = key.layer * self.per_layer + key.expert
+        pool.put(position, key)
+        self._position[key.level][flat] = position
+        self._held[flat] |= 1 << key.level
+
+    def _forget(self, key: ExpertKey, pool: Pool, position: int) -> None:
+        self._position[key.level][key.layer * self.per_layer + key.expert] = _ABSENT
+        self._drop_bit(key)
+        if pool.blocked[position]:
+            pool.blocked[position] = False
+            self._blocked[key.layer].remove((pool, position))
+
+    def _drop_bit(self, key: ExpertKey) -> None:
+        self._held[key.layer * self.per_layer + key.expert] &= ~(1 << key.level)
+
+
+def _pools(level: int, allocation: Allocation, shape: RoutingShape) -> list[Pool]:
+    pools = []
+    start = 0
+    for size in allocation.slots:
+        pools.append(Pool(level, list(range(start, start + size)), shape.experts))
+        start += size
+    return pools

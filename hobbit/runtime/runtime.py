@@ -1,0 +1,216 @@
+"""The runtime: the steps of a token through one layer, live, traced or simulated alike.
+
+Router transform, demands, decisions, on-demand loads, prefetches, resident experts, the rest. It decides
+by the logical order of events only; the device's clock says how long that took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hobbit.api import (
+    Action,
+    CachePolicy,
+    Copy,
+    Decision,
+    Demand,
+    Device,
+    ExpertKey,
+    ExpertPayload,
+    Job,
+    Loader,
+    Prefetcher,
+    Records,
+    Router,
+    Routing,
+    RoutingShape,
+)
+from hobbit.runtime.demands import LogitsLookahead, demands_from
+from hobbit.runtime.events import Bus, LayerEvent, Observer
+from hobbit.runtime.residency import Residency
+from hobbit.runtime.transfers import Transfers
+from hobbit.runtime.work import LayerWork
+
+
+class Runtime:
+    """One policy at work on one device. Build it with `hobbit.assembly.assemble`.
+
+    A pass is `begin_pass`, then `layer` for each of the L layers in order, then `end_pass`; a sequence is
+    `begin_sequence` and its passes. `depth` is how many layers of look-ahead logits the prefetcher wants.
+    """
+
+    def __init__(
+        self,
+        shape: RoutingShape,
+        device: Device,
+        loader: Loader,
+        prefetcher: Prefetcher,
+        cache: CachePolicy,
+        router: Router,
+        records: Records,
+        residency: Residency,
+        transfers: Transfers,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.shape = shape
+        self.device = device
+        self.loader = loader
+        self.router = router
+        self.records = records
+        self.residency = residency
+        self.transfers = transfers
+        self.depth = prefetcher.depth
+        self._prefetcher = prefetcher
+        self._cache = cache
+        self._keeps = cache.keeps
+        self._bus = Bus(observers)
+        self._context = 0
+        self._tokens = 0
+
+    def begin_sequence(self) -> None:
+        """A new sequence: use records start afresh, residents stay."""
+        self.records.begin_sequence()
+        self._cache.begin_sequence()
+        for tell in self._bus.begin_sequence:
+            tell()
+
+    def begin_pass(self, tokens: int, context: int) -> None:
+        """A forward pass of T tokens starts after `context` tokens of the sequence."""
+        self._context = context
+        self.records.begin_pass(tokens)
+        self.residency.release_all()
+        self.transfers.begin_pass()
+        self.device.begin_pass(tokens, context)
+        for tell in self._bus.begin_pass:
+            tell(tokens, context)
+
+    def end_pass(self) -> None:
+        """The pass is over, its head included."""
+        self.device.end_pass(self._tokens)
+        for tell in self._bus.end_pass:
+            tell()
+
+    def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
+        """Serve one layer's demands; `payload` does the maths (None in a replay)."""
+        tokens = self._tokens = routing.tokens
+        self.device.begin_layer(layer, tokens, self._context)
+        routed = self.router.transform(layer, routing, self.residency)
+        if routed is not routing and payload is not None:
+            payload.reroute(routed)
+        demands = demands_from(routed)
+        self._cache.observe(layer, [d.expert for d in demands], [d.tokens for d in demands])
+        held = [self.residency.held(layer, d.expert) for d in demands]
+        decisions = self.loader.resolve(layer, demands, held)
+        self.transfers.begin_layer(layer)
+        loads, stall = self._serve(layer, demands, decisions, routed, payload)
+        self._leave(layer)
+        if self._bus.layer:
+            moved = self.transfers
+            event = LayerEvent(
+                layer, tokens, demands, held, decisions, loads, moved.prefetched, moved.evicted,
+                moved.first_uses, moved.dropped, stall,
+            )  # fmt: skip
+            for tell in self._bus.layer:
+                tell(event)
+
+    def _serve(
+        self,
+        layer: int,
+        demands: Sequence[Demand],
+        decisions: Sequence[Decision],
+        routing: Routing,
+        payload: ExpertPayload | None,
+    ) -> tuple[list[Copy], int]:
+        """Run the layer's experts; returns the on-demand copies and the nanoseconds lost to waiting."""
+        work = self._sort(layer, demands, decisions, payload)
+        if work.hosted:
+            self.device.run_host(layer, work.hosted, payload)
+        loads = self._load(work)
+        self._prefetch(layer, demands, routing)
+        if work.ready:
+            self.device.run(layer, work.ready, payload)
+        stall = self._run_late(layer, work, payload)
+        # More experts than slots (prefill through a small cache): the rest is served in waves.
+        while work.misses:
+            self.residency.release(layer)
+            loads += self._load(work)
+            stall += self._run_late(layer, work, payload)
+        return loads, stall + self.device.end_layer(layer)
+
+    def _sort(
+        self,
+        layer: int,
+        demands: Sequence[Demand],
+        decisions: Sequence[Decision],
+        payload: ExpertPayload | None,
+    ) -> LayerWork:
+        """Record the uses and sort the demands by what they wait for; held copies are kept from eviction."""
+        work = LayerWork()
+        base = layer * self.shape.experts
+        held: list[tuple[ExpertKey, int]] = []
+        for demand, (action, level) in zip(demands, decisions, strict=True):
+            if action == Action.SKIP:
+                if payload is not None:
+                    payload.skip(demand.expert)
+                continue
+            self.records.use(base + demand.expert, demand.tokens, level)
+            key = ExpertKey(layer, demand.expert, level)
+            if action == Action.LOAD:
+                work.misses.append((key, demand.tokens))
+            elif action == Action.HOST:
+                work.hosted.append(Job(key, -1, demand.tokens))
+            else:
+                self.residency.block(key)
+                held.append((key, demand.tokens))
+        # Only now that all of them are blocked may one that leaves staging evict somebody.
+        for key, tokens in held:
+            copy = self.transfers.use(key)
+            job = Job(key, self.residency.slot(key), tokens)
+            if copy is None:
+                work.ready.append(job)
+            else:
+                work.late.append(job)
+                work.copies.append(copy)
+        return work
+
+    def _load(self, work: LayerWork) -> list[Copy]:
+        """Queue the misses for which there are slots; the others stay in `work.misses`."""
+        loads = []
+        misses, work.misses = work.misses, []
+        for key, tokens in misses:
+            copy = self.transfers.demand(key)
+            if copy is None:
+                work.misses.append((key, tokens))
+            else:
+                loads.append(copy)
+                work.copies.append(copy)
+                work.late.append(Job(key, copy.slot, tokens))
+        return loads
+
+    def _run_late(self, layer: int, work: LayerWork, payload: ExpertPayload | None) -> int:
+        """Wait for the copies under way and run what waited for them."""
+        if not work.late:
+            return 0
+        stall = self.device.wait(work.copies)
+        self.device.run(layer, work.late, payload)
+        work.late, work.copies = [], []
+        return stall
+
+    def _prefetch(self, layer: int, demands: Sequence[Demand], routing: Routing) -> None:
+        """Ask the prefetcher about later layers and queue what it wants."""
+        depth = min(self.depth, self.shape.layers - 1 - layer)
+        lookahead = None
+        if depth > 0 and routing.lookahead is not None:
+            lookahead = LogitsLookahead(routing.lookahead, self.shape.top_k, depth)
+        plan = self._prefetcher.plan(layer, demands, lookahead, self.residency)
+        if plan is None:
+            self.transfers.prefetch([], [])
+        else:
+            self.transfers.prefetch(plan.fetch, plan.keep)
+
+    def _leave(self, layer: int) -> None:
+        """The layer has run: its experts may go, and do if the cache keeps nothing."""
+        self.residency.release(layer)
+        if not self._keeps:
+            for key in self.residency.residents(layer):
+                self.transfers.discard(key)

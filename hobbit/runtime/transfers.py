@@ -1,0 +1,118 @@
+"""Transfers: the queue of copies, on-demand before prefetch, with masks and cancellation.
+
+The queue is logical: what is issued, dropped or cancelled follows from the order of calls alone. When the
+bytes really move is the device's affair; an issued copy counts as resident and is waited for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hobbit.api import Copy, Device, ExpertKey, Fetch
+from hobbit.runtime.residency import Residency
+
+
+class Transfers:
+    """Issues copies to the device. `sizes[p]` are the bytes of a blob at level p; `window` bounds the
+    prefetches issued per layer (0: no limit), the others wait in the queue until their layer has passed."""
+
+    def __init__(
+        self, device: Device, residency: Residency, sizes: tuple[int, ...], window: int, staged: bool
+    ) -> None:
+        self._device = device
+        self._residency = residency
+        self._sizes = sizes
+        self._window = window
+        self._staged = staged
+        self._queue: deque[Fetch] = deque()
+        self._arriving: dict[ExpertKey, Copy] = {}
+        self._untouched: set[ExpertKey] = set()
+        self.evicted: list[ExpertKey] = []
+        self.prefetched: list[Copy] = []
+        self.dropped = 0
+        self.first_uses = 0
+
+    def begin_layer(self, layer: int) -> None:
+        """Start a layer's books, and drop queued prefetches whose layer has come or passed."""
+        self.evicted = []
+        self.prefetched = []
+        self.first_uses = 0
+        self.dropped = 0
+        if self._queue:
+            waiting = len(self._queue)
+            self._queue = deque(fetch for fetch in self._queue if fetch.layer > layer)
+            self.dropped = waiting - len(self._queue)
+
+    def begin_pass(self) -> None:
+        """A new pass starts at layer 0: prefetches queued in the last one have passed."""
+        self._queue.clear()
+
+    def use(self, key: ExpertKey) -> Copy | None:
+        """`key` is demanded and held: keep it, out of staging if it was there. Returns the copy to wait for."""
+        if self._staged and self._residency.staged(key):
+            self._note(self._residency.unstage(key))
+        self._residency.block(key)
+        return self._arriving_copy(key)
+
+    def discard(self, key: ExpertKey) -> None:
+        """Give a cached copy up (caches that keep nothing)."""
+        self._residency.drop(key)
+        self._note(key)
+
+    def demand(self, key: ExpertKey) -> Copy | None:
+        """Queue an on-demand copy; None if every slot is in use by this very layer (serve it in a later wave)."""
+        admitted = self._residency.admit(key, key.layer)
+        if admitted is None:
+            return None
+        slot, evicted = admitted
+        self._note(evicted)
+        self._residency.block(key)
+        copy = Copy(key, slot, True, self._sizes[key.level])
+        self._device.load(copy)
+        return copy
+
+    def prefetch(self, fetches: list[Fetch], keep: list[ExpertKey]) -> None:
+        """Mask what is kept, queue what is to be fetched, and issue as much as the window allows."""
+        for key in keep:
+            self._residency.block(key)
+        held = self._residency.held
+        queue = self._queue
+        for fetch in fetches:
+            if not held(fetch.layer, fetch.expert) >> fetch.level & 1 and fetch not in queue:
+                queue.append(fetch)
+        budget = self._window or len(queue)
+        while queue and budget > 0:
+            self._issue(ExpertKey(*queue.popleft()))
+            budget -= 1
+
+    def _arriving_copy(self, key: ExpertKey) -> Copy | None:
+        if key in self._untouched:
+            self._untouched.discard(key)
+            self.first_uses += 1
+        copy = self._arriving.pop(key, None)
+        if copy is not None and not copy.urgent:
+            self._device.hurry(copy)
+        return copy
+
+    def _issue(self, key: ExpertKey) -> None:
+        admitted = self._residency.stage(key) if self._staged else self._residency.admit(key, None)
+        if admitted is None:
+            self.dropped += 1
+            return
+        slot, evicted = admitted
+        self._note(evicted)
+        self._residency.block(key)
+        copy = Copy(key, slot, False, self._sizes[key.level])
+        self._arriving[key] = copy
+        self._untouched.add(key)
+        self._device.load(copy)
+        self.prefetched.append(copy)
+
+    def _note(self, evicted: ExpertKey | None) -> None:
+        if evicted is None:
+            return
+        self.evicted.append(evicted)
+        self._untouched.discard(evicted)
+        copy = self._arriving.pop(evicted, None)
+        if copy is not None:
+            self._device.cancel(copy)
