@@ -68,6 +68,12 @@ class Geometry:
         return attention + 2 * self.hidden + self.experts * self.hidden + 3 * self.shared_ffn * self.hidden
 
     @property
+    def dense_layer_values(self) -> int:
+        """Weights of one layer with a dense FFN: no router, no shared experts."""
+        router_and_shared = (self.experts + 3 * self.shared_ffn) * self.hidden
+        return self.layer_values - router_and_shared + 3 * self.dense_ffn * self.hidden
+
+    @property
     def embedding_values(self) -> int:
         """Weights of one vocabulary matrix."""
         return self.vocab * self.hidden
@@ -75,10 +81,9 @@ class Geometry:
     @property
     def non_expert_bytes(self) -> int:
         """Bytes of everything that always stays on the device."""
-        dense = self.layer_values - self.experts * self.hidden + 3 * self.dense_ffn * self.hidden
+        layers = self.layers * self.layer_values + self.dense_layers * self.dense_layer_values
         embeddings = self.embedding_values * (1 if self.tied_embeddings else 2)
-        values = self.layers * self.layer_values + self.dense_layers * dense + embeddings + self.hidden
-        return values * self.item_bytes
+        return (layers + embeddings + self.hidden) * self.item_bytes
 
     @property
     def kv_bytes_per_token(self) -> int:
