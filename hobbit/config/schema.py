@@ -1,0 +1,88 @@
+"""The typed configuration of a run: whatever YAML or the command line can reach has a type here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from omegaconf import MISSING
+
+from hobbit.api import (
+    CacheComponent,
+    DeviceComponent,
+    Geometry,
+    LoaderComponent,
+    PrefetcherComponent,
+    QuantizerComponent,
+    RouterComponent,
+)
+from hobbit.config.auto import AutoDevice
+from hobbit.config.model import ModelOptions
+from hobbit.config.tasks import Task
+from hobbit.setup import MemoryOptions, PrecisionOptions, Setup, TransferOptions
+
+
+class Output(Enum):
+    """How results are written."""
+
+    text = "text"
+    json = "json"
+
+
+@dataclass
+class QualityOptions:
+    """`enabled`: measure quality beside speed. `tokens`: teacher-forced tokens a domain (512: the full measure)."""
+
+    enabled: bool = True
+    tokens: int = 32
+    domains: list[str] = field(default_factory=lambda: ["books", "code", "maths"])
+
+
+@dataclass
+class HobbitConfig:
+    """One run. The groups come first: `group=name` chooses in one, `group.option=value` sets what was chosen.
+
+    `prompt` and `prompt_file`: the text to continue (neither: a bundled prompt). `stop`: text that ends the
+    generation. `out`: file that results go to (none: standard output). `compare`: presets that replay the
+    same routing beside the run. `deterministic`: freeze whatever would follow measured speeds.
+    """
+
+    task: Task = MISSING
+    device: DeviceComponent = MISSING
+    model: ModelOptions = MISSING
+    geometry: Geometry = MISSING
+    loader: LoaderComponent = MISSING
+    prefetcher: PrefetcherComponent = MISSING
+    cache: CacheComponent = MISSING
+    quantizer: QuantizerComponent = MISSING
+    router: RouterComponent = MISSING
+    transfers: TransferOptions = MISSING
+    precision: PrecisionOptions = MISSING
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
+    quality: QualityOptions = field(default_factory=QualityOptions)
+    prompt: str | None = None
+    prompt_file: str | None = None
+    max_new_tokens: int = 64
+    stop: str | None = None
+    seed: int = 0
+    deterministic: bool = True
+    compare: list[str] = field(default_factory=lambda: ["on_demand", "mixtral_offloading", "belady"])
+    output: Output = Output.text
+    out: str | None = None
+
+    def setup(self) -> Setup:
+        """The components of this run, `device=auto` resolved to what is here."""
+        device = self.device.resolve() if isinstance(self.device, AutoDevice) else self.device
+        return Setup(
+            device=device,
+            loader=self.loader,
+            prefetcher=self.prefetcher,
+            cache=self.cache,
+            quantizer=self.quantizer,
+            router=self.router,
+            transfers=self.transfers,
+            memory=self.memory,
+            precision=self.precision,
+            seed=self.seed,
+            deterministic=self.deterministic,
+        )
