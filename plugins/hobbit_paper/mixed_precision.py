@@ -1,0 +1,120 @@
+"""Token-level dynamic expert loading: HOBBIT, section 3.2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from hobbit.api import (
+    HIGH,
+    LOW,
+    SKIPPED,
+    Action,
+    Context,
+    CostModel,
+    Decision,
+    Demand,
+    Effect,
+    LoaderComponent,
+    serving_level,
+)
+from hobbit.errors import ConfigError
+
+_USE = tuple(Decision(Action.USE, level) for level in (HIGH, LOW))
+_LOAD = tuple(Decision(Action.LOAD, level) for level in (HIGH, LOW))
+_HOST = tuple(Decision(Action.HOST, level) for level in (HIGH, LOW))
+
+
+class RunMode(str, Enum):
+    """Where a miss may run (HOBBIT, section 4)."""
+
+    device = "device"
+    cooperative = "cooperative"
+
+
+@dataclass
+class MixedPrecisionComponent(LoaderComponent):
+    """Misses load at high or low precision, or are skipped, by unimportance.
+
+    Unimportance s is the sum of the normalised gate weights ranked before the expert: s <= `t1` loads high,
+    `t1` < s <= `t2` loads low, s > `t2` skips. The defaults are the paper's for Mixtral-8x7B. `t1=1` loads
+    everything high; `t2 <= t1` knows no low precision and skips above `t1`; `t2=1` never skips.
+
+    Our reading, where the paper is silent: a resident high copy also serves a low or skip decision, a
+    resident low copy a skip decision, and a high demand only with `accept_low`. `renormalise` scales the
+    gate weights that remain after a skip (off: the layer's output just lacks the skipped expert).
+    In `mode=cooperative` a miss runs on the host where that is faster than copying and running it.
+    """
+
+    name: ClassVar[str] = "mixed_precision"
+    effect: ClassVar[Effect] = Effect.QUALITY
+    source: ClassVar[str] = "HOBBIT, arXiv 2411.01433, section 3.2"
+
+    t1: float = 0.6
+    t2: float = 0.9
+    accept_low: bool = False
+    renormalise: bool = False
+    mode: RunMode = RunMode.device
+
+    def build(self, context: Context) -> MixedPrecision:
+        """The loader.
+
+        Raises:
+            ConfigError: if a threshold lies outside [0, 1], or the device cannot tell what its host costs.
+        """
+        for option, value in (("t1", self.t1), ("t2", self.t2)):
+            if not 0 <= value <= 1:
+                raise ConfigError(
+                    f"loader.{option}={value} lies outside [0, 1]; scores are shares of gate weight"
+                )
+        costs = context.costs if self.mode is RunMode.cooperative else None
+        if self.mode is RunMode.cooperative and costs is None:
+            raise ConfigError("loader.mode=cooperative needs a device with host costs; use mode=device")
+        return MixedPrecision(self.t1, self.t2, self.accept_low, self.renormalise, costs)
+
+
+class MixedPrecision:
+    """Decides by thresholds on unimportance; with `costs`, weighs the host against a copy."""
+
+    def __init__(
+        self,
+        t1: float,
+        t2: float,
+        accept_low: bool = False,
+        renormalise: bool = False,
+        costs: CostModel | None = None,
+    ) -> None:
+        self.levels = 1 if t1 >= 1 or t2 <= t1 else 2
+        self.renormalise = renormalise
+        self._t1 = t1
+        self._t2 = t2
+        self._accept_low = accept_low
+        self._costs = costs
+
+    def level_for(self, score: float) -> int | None:
+        """HIGH up to t1, LOW up to t2, else None (section 3.2, step 3)."""
+        if score <= self._t1:
+            return HIGH
+        return LOW if score <= self._t2 else None
+
+    def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
+        """One decision per demand; see the component for what a resident copy may serve."""
+        return [self._decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]
+
+    def _decide(self, demand: Demand, held: int) -> Decision:
+        wanted = self.level_for(demand.score)
+        lowest = LOW if wanted is None or self._accept_low else wanted
+        resident = serving_level(held, lowest) if held else None
+        if resident is not None:
+            return _USE[resident]
+        if wanted is None:
+            return SKIPPED
+        if self._costs is not None and _host_is_faster(self._costs, wanted, demand.tokens):
+            return _HOST[wanted]
+        return _LOAD[wanted]
+
+
+def _host_is_faster(costs: CostModel, level: int, tokens: int) -> bool:
+    return costs.host_ns(level, tokens) < costs.copy_ns(level) + costs.device_ns(level, tokens)

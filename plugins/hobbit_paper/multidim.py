@@ -1,0 +1,75 @@
+"""Sequence-level multidimensional caching: HOBBIT, section 3.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hobbit.api import CacheComponent, Context, Effect, ExpertKey, PoolView, Records, ScoredCache
+from hobbit.errors import ConfigError
+from hobbit_paper.layer_distance import layer_distances
+
+_TOLERANCE = 1e-6
+
+
+@dataclass
+class MultidimComponent(CacheComponent):
+    """Evicts by recency, frequency, high-precision frequency and distance of the layer, weighted.
+
+    The worth of resident t, where expert i is being placed, T the tokens of this sequence and L the layers:
+
+        p_t = w_lru * R_t/T + w_lfu * F_t/T + w_lhu * H_t/T + w_fld * (1 - ((l_t - l_i + L) mod L) / L)
+
+    R is the last token that used it, F its uses, H its high-precision uses in this sequence. The weights are
+    at least 0 and sum to 1; the paper tunes them on a trace for the least miss penalty.
+    """
+
+    name: ClassVar[str] = "multidim"
+    effect: ClassVar[Effect] = Effect.HINT
+    source: ClassVar[str] = "HOBBIT, arXiv 2411.01433, section 3.4"
+
+    w_lru: float = 0.25
+    w_lfu: float = 0.25
+    w_lhu: float = 0.25
+    w_fld: float = 0.25
+
+    def build(self, context: Context) -> Multidim:
+        """The cache policy.
+
+        Raises:
+            ConfigError: if a weight is negative or the weights do not sum to 1.
+        """
+        weights = (self.w_lru, self.w_lfu, self.w_lhu, self.w_fld)
+        if min(weights) < 0 or abs(sum(weights) - 1) > _TOLERANCE:
+            shown = " + ".join(f"{weight:g}" for weight in weights)
+            raise ConfigError(
+                f"cache weights w_lru + w_lfu + w_lhu + w_fld = {shown} = {sum(weights):g}; "
+                "they must not be negative and must sum to 1"
+            )
+        return Multidim(context.records, context.shape.layers, weights)
+
+
+class Multidim(ScoredCache):
+    """Global pools ranked by the weighted sum; `weights` are (lru, lfu, lhu, fld)."""
+
+    def __init__(self, records: Records, layers: int, weights: tuple[float, float, float, float]) -> None:
+        super().__init__()
+        self._records = records
+        # Zero-dimensional arrays multiply faster than floats do.
+        self._lru, self._lfu, self._lhu, fld = (np.array(weight) for weight in weights)
+        self._nearness = list(
+            fld * (1 - layer_distances(layers) / layers)
+        )  # [L] rows [L]: incoming, resident
+
+    def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
+        """p_t of every resident, [S], in [0, 1]."""
+        records, experts = self._records, pool.experts
+        worth: npt.NDArray[np.float64] = self._lru * records.last_token[experts]
+        worth += self._lfu * records.uses[experts]
+        worth += self._lhu * records.high_uses[experts]
+        worth /= max(records.token, 1)
+        worth += self._nearness[incoming.layer][pool.layers]
+        return worth
