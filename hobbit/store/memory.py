@@ -1,0 +1,80 @@
+"""A store in host memory: one slab a level, one row a blob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from hobbit.api import BlobLayout, ExpertKey, RoutingShape
+from hobbit.api.quantizer import NATIVE
+from hobbit.errors import ModelError
+
+
+class MemoryStore:
+    """An `ExpertSource` of L x E blobs at each of P levels, laid out as `layouts[p]`.
+
+    Slab p is uint8 [L * E, layouts[p].nbytes]; the sizes are multiples of ALIGNMENT, so every row starts on
+    its boundary. `pin` locks the pages, which copies to a CUDA device need to run at the link's speed.
+    """
+
+    def __init__(self, layouts: Sequence[BlobLayout], shape: RoutingShape, pin: bool = False) -> None:
+        self._layouts = tuple(layouts)
+        self.shape = shape
+        rows = shape.layers * shape.experts
+        self._rows = [
+            torch.empty((rows, layout.nbytes), dtype=torch.uint8, pin_memory=pin).unbind()
+            for layout in layouts
+        ]
+        self._filled = [bytearray(rows) for _ in layouts]
+
+    @property
+    def nbytes(self) -> int:
+        """Host bytes of all slabs."""
+        return self.shape.layers * self.shape.experts * sum(layout.nbytes for layout in self._layouts)
+
+    def put(self, key: ExpertKey, blob: torch.Tensor) -> None:
+        """Keep a copy of `blob`, uint8 [nbytes], from any device. Raises ModelError if its size is wrong."""
+        row = self._row(key)
+        expected = self._layouts[key.level].nbytes
+        if blob.numel() != expected:
+            raise ModelError(
+                f"expert {key.expert} of layer {key.layer} makes a blob of {blob.numel()} bytes where the "
+                f"others make {expected}; experts of different sizes are not supported"
+            )
+        self._rows[key.level][row].copy_(blob)
+        self._filled[key.level][row] = 1
+
+    def blob(self, key: ExpertKey) -> torch.Tensor:
+        """See `ExpertSource`. Raises ModelError if the blob was never put."""
+        row = self._row(key)
+        if not self._filled[key.level][row]:
+            precision = self._layouts[key.level].precision
+            raise ModelError(
+                f"expert {key.expert} of layer {key.layer} is not in the store at precision {precision}; "
+                "the checkpoint lacks it, or the store was not filled"
+            )
+        return self._rows[key.level][row]
+
+    def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
+        """The expert's tensors in the checkpoint's own dtype, as views; None if no level is native."""
+        for level, layout in enumerate(self._layouts):
+            if layout.precision == NATIVE:
+                blob = self.blob(ExpertKey(layer, expert, level))
+                return {
+                    field.tensor: blob[field.offset : field.offset + field.spec.nbytes]
+                    .view(getattr(torch, field.spec.dtype))
+                    .view(field.spec.shape)
+                    for field in layout.fields
+                }
+        return None
+
+    def _row(self, key: ExpertKey) -> int:
+        shape = self.shape
+        known = key.layer in range(shape.layers) and key.expert in range(shape.experts)
+        if not known or key.level not in range(len(self._layouts)):
+            raise ModelError(
+                f"no {key} in a store of {shape.layers} layers of {shape.experts} experts "
+                f"at {len(self._layouts)} precisions"
+            )
+        return key.layer * shape.experts + key.expert
