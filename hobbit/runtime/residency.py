@@ -90,7 +90,7 @@ class Residency:
         return pool.physical[position], evicted
 
     def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
-        """Give `key` a staging slot: (device slot, who left it or None); None if all are being served from."""
+        """Give `key` a staging slot: (device slot, who left or None); None if all are being served from."""
         oldest = self._staging.oldest() if self._staging.full else None
         if self._staging.full and oldest is None:
             return None
@@ -126,7 +126,9 @@ class Residency:
         return [
             ExpertKey(layer, expert, level)
             for level, positions in enumerate(self._position)
-            for expert, position in enumerate(positions[layer * self.per_layer : (layer + 1) * self.per_layer])
+            for expert, position in enumerate(
+                positions[layer * self.per_layer : (layer + 1) * self.per_layer]
+            )
             if position != _ABSENT
         ]
 

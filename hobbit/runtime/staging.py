@@ -1,4 +1,4 @@
-"""Staging slots: where prefetched experts wait until they are really used (mixtral-offloading, section 3.2)."""
+"""Staging slots: where prefetched experts wait until really used (mixtral-offloading, section 3.2)."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Transfers:
         self._queue.clear()
 
     def use(self, key: ExpertKey) -> Copy | None:
-        """`key` is demanded and held: keep it, out of staging if it was there. Returns the copy to wait for."""
+        """`key` is demanded and held: keep it, out of staging if need be. Returns the copy to wait for."""
         if self._staged and self._residency.staged(key):
             self._note(self._residency.unstage(key))
         self._residency.block(key)
@@ -60,7 +60,7 @@ class Transfers:
         self._note(key)
 
     def demand(self, key: ExpertKey) -> Copy | None:
-        """Queue an on-demand copy; None if every slot is in use by this very layer (serve it in a later wave)."""
+        """Queue an on-demand copy; None if this very layer uses every slot: serve it in a later wave."""
         admitted = self._residency.admit(key, key.layer)
         if admitted is None:
             return None

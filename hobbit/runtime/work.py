@@ -9,8 +9,10 @@ from hobbit.api import Copy, ExpertKey, Job
 
 @dataclass(slots=True)
 class LayerWork:
-    """`ready` runs at once, `hosted` on the host, `late` after `copies` have arrived; `misses` are still to be
-    queued, as (copy wanted, tokens)."""
+    """`ready` runs at once, `hosted` on the host, `late` after `copies` have arrived.
+
+    `misses` are still to be queued, as (copy wanted, tokens).
+    """
 
     ready: list[Job] = field(default_factory=list)
     hosted: list[Job] = field(default_factory=list)

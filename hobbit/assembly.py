@@ -1,0 +1,164 @@
+"""Assembly: from a setup and a geometry to a runtime, live or for replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hobbit.api import (
+    Allocation,
+    BlobLayout,
+    CachePolicy,
+    Context,
+    ExpertSource,
+    Geometry,
+    Quantizer,
+    Records,
+    SlotLayout,
+    TensorSpec,
+)
+from hobbit.errors import ConfigError
+from hobbit.memory import MemoryPlan, plan_memory
+from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
+from hobbit.setup import Setup
+from hobbit.sizes import format_size, parse_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class LiveExperts(Protocol):
+    """The experts of a live model, before they are encoded."""
+
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Name, shape and dtype of one expert's tensors."""
+        ...
+
+    def source(self, quantizer: Quantizer, layouts: Sequence[BlobLayout]) -> ExpertSource:
+        """Encode every expert at each layout's precision, and give the blobs."""
+        ...
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A runtime with what was decided while building it. `close` gives memory and threads back."""
+
+    runtime: Runtime
+    metrics: Metrics
+    plan: MemoryPlan
+    context: Context
+    quantizer: Quantizer
+    source: ExpertSource | None
+    notes: list[str]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Names of the precision levels in use, high first."""
+        return self.context.precisions
+
+    def close(self) -> None:
+        """Release the device."""
+        self.runtime.device.close()
+
+
+def assemble(
+    setup: Setup,
+    geometry: Geometry,
+    *,
+    tokens: int,
+    live: LiveExperts | None = None,
+    observers: Sequence[Observer] = (),
+    future: npt.NDArray[np.int64] | None = None,
+) -> Assembly:
+    """Build every component, plan the memory and connect them.
+
+    `geometry` is what bytes and flops are charged from, `tokens` the KV cache to reserve for, `live` the
+    experts of a live model (None: a replay), `future` the recorded demand stream for oracles.
+
+    Raises:
+        ConfigError: if components or options do not fit one another.
+        BudgetError: if the memory cannot hold what must be resident.
+        DeviceError: if the device is absent.
+    """
+    context = Context(
+        geometry, _precisions(setup), (), Records(geometry.shape), setup.seed, setup.deterministic
+    )
+    context.future = future
+    quantizer = setup.quantizer.build(context)
+    context.blob_bytes = _blob_bytes(quantizer, geometry.expert_tensors(), context.precisions)
+    device = setup.device.build(context)
+    context.costs = device.costs
+    loader = context.loader = setup.loader.build(context)
+    context.precisions = context.precisions[: loader.levels]
+    context.blob_bytes = context.blob_bytes[: loader.levels]
+    router = setup.router.build(context)
+    prefetcher = setup.prefetcher.build(context)
+    cache = setup.cache.build(context)
+
+    plan = _plan(setup, context, cache, tokens, prefetcher.staging)
+    residency = Residency(geometry.shape, _allocations(plan, cache, geometry), cache, prefetcher.staging)
+    staged = prefetcher.staging > 0
+    transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staged)
+
+    specs = live.specs() if live else geometry.expert_tensors()
+    layouts = tuple(quantizer.layout(specs, precision) for precision in context.precisions)
+    source = live.source(quantizer, layouts) if live else None
+    slots = (plan.slots[0] + prefetcher.staging, *plan.slots[1:])
+    block = parse_size(setup.transfers.block, "transfers.block")
+    device.prepare(SlotLayout(slots, layouts), quantizer, source, block)
+
+    metrics = Metrics(len(context.precisions), device)
+    runtime = Runtime(
+        geometry.shape, device, loader, prefetcher, cache, router, context.records, residency, transfers,
+        (metrics, *observers),
+    )  # fmt: skip
+    notes = [*context.notes, *plan.warnings]
+    return Assembly(runtime, metrics, plan, context, quantizer, source, notes)
+
+
+def _precisions(setup: Setup) -> tuple[str, str]:
+    high = setup.device.high if setup.precision.high == "auto" else setup.precision.high
+    low = setup.device.low if setup.precision.low == "auto" else setup.precision.low
+    return high, low
+
+
+def _blob_bytes(
+    quantizer: Quantizer, tensors: Mapping[str, TensorSpec], precisions: Sequence[str]
+) -> tuple[int, ...]:
+    return tuple(quantizer.layout(tensors, precision).nbytes for precision in precisions)
+
+
+def _plan(setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int) -> MemoryPlan:
+    geometry, levels = context.geometry, len(context.precisions)
+    capacity = setup.device.capacity_bytes()
+    if setup.memory.device != "auto":
+        capacity = parse_size(setup.memory.device, "memory.device")
+    reserve = setup.memory.context or tokens
+    if setup.cache.unlimited:
+        everything = geometry.layers * geometry.experts * sum(context.blob_bytes)
+        needed = geometry.non_expert_bytes + reserve * geometry.kv_bytes_per_token + everything
+        if needed > capacity:
+            context.notes.append(
+                f"{setup.cache.name} ignores the memory budget: it needs {format_size(needed)}, "
+                f"the device offers {format_size(capacity)}"
+            )
+        capacity = max(capacity, needed)
+    return plan_memory(
+        geometry, context.blob_bytes, capacity, reserve, setup.cache.low_share, staging, levels,
+        None if cache.keeps else geometry.top_k,
+    )  # fmt: skip
+
+
+def _allocations(plan: MemoryPlan, cache: CachePolicy, geometry: Geometry) -> list[Allocation]:
+    allocations = [cache.allocate(level, slots, geometry.shape) for level, slots in enumerate(plan.slots)]
+    for slots, allocation in zip(plan.slots, allocations, strict=True):
+        if allocation.total != slots or len(allocation.slots) not in (1, geometry.layers):
+            raise ConfigError(
+                f"the cache policy shared {slots} slots as {allocation.slots}: give one pool, or one for "
+                f"each of the {geometry.layers} layers, {slots} slots in all"
+            )
+        if min(allocation.slots) < 1:
+            raise ConfigError(f"the cache policy left a layer without slots: {allocation.slots}")
+    return allocations
