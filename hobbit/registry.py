@@ -68,9 +68,7 @@ class Registry:
         key = (component.kind, component.name)
         taken = self._entries.get(key)
         if taken is not None:
-            raise PluginError(
-                f"{'/'.join(key)} comes from {taken.provider} (kept) and from {provider}: rename one"
-            )
+            raise PluginError(f"{'/'.join(key)} comes from {taken.provider} (kept) and {provider}: rename it")
         self._entries[key] = Entry(component, provider)
 
     def get(self, kind: str, name: str) -> type[Component]:

@@ -8,13 +8,14 @@ from typing import cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from hobbit.config.catalogue import POLICY, POLICY_GROUPS, conf_root
 from hobbit.config.failures import translated
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.store import register
-from hobbit.config.words import TEXTS, to_overrides
+from hobbit.config.text import unmask
+from hobbit.config.words import to_overrides
 from hobbit.errors import ConfigError, nearest
 
 CONFIG_NAME = "config"
@@ -58,13 +59,8 @@ def typed(config: DictConfig) -> HobbitConfig:
     """
     with translated():
         _check_fields(config, "")
-        # "???" as a text is a value, but `to_object` would call it missing: texts are carried over by hand.
-        texts = {name: config[name] for name in TEXTS}
-        with open_dict(config):
-            config.update(dict.fromkeys(TEXTS))
         result = cast(HobbitConfig, OmegaConf.to_object(config))
-        for name, text in texts.items():
-            setattr(result, name, text)
+        unmask(result)
         return result
 
 

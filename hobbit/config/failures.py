@@ -24,14 +24,15 @@ def translated() -> Iterator[None]:
 def _message(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read as an option; put the value in quotes inside the shell's"
-    cause = error
+    cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__  # type: ignore[assignment]
+        cause = cause.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _unknown_key(cause)
     if isinstance(cause, ValidationError):
         return f"{cause.full_key}: {_first_line(cause)}"
-    return _first_line(error)
+    line = _first_line(error) or _first_line(cause)
+    return f"{line}; for a run of each, add --multirun" if line.startswith("Ambiguous value") else line
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
@@ -40,5 +41,5 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     return f"no option is called {str(error.full_key)!r}{nearest(str(error.key), known)}"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0]

@@ -31,7 +31,7 @@ class Output(Enum):
 
 @dataclass
 class QualityOptions:
-    """`enabled`: measure quality beside speed. `tokens`: teacher-forced tokens a domain (512: the full measure)."""
+    """`enabled`: measure quality beside speed. `tokens`: teacher-forced tokens a domain (512: in full)."""
 
     enabled: bool = True
     tokens: int = 32

@@ -7,30 +7,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from hydra.core.override_parser.types import Quote, QuotedString
-
 from hobbit.config.catalogue import GROUPS, POLICY, choices
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import TASKS
+from hobbit.config.text import is_text, quote
 from hobbit.errors import ConfigError, nearest
-from hobbit.registry import options_of
 
-MISSING_MARK = "???"
-"""What OmegaConf takes for a missing value, though a user may well ask it as a question."""
-
-TEXTS = tuple(option.name for option in options_of(HobbitConfig) if option.type == "str | None")
-"""Top-level options that take free text."""
-
-_TEXT_KEYS = {
-    *TEXTS,
-    "model.path",
-    *(
-        f"task.{option.name}"
-        for task in TASKS.values()
-        for option in options_of(task)
-        if "str" in option.type
-    ),
-}
 _KEYS = [option.name for option in fields(HobbitConfig)]
 _NAMES = re.compile(r"[\w.-]+(\s*,\s*[\w.-]+)*")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -50,26 +32,25 @@ def to_overrides(words: Sequence[str]) -> list[str]:
         key, equals, value = word.partition("=")
         name = key.lstrip("+~")
         if not equals and not word.startswith("~"):
-            raise ConfigError(f"{word!r} is not an option; write option=value{nearest(word, _KEYS)}")
+            raise _not_an_override(word)
         _check_key(name)
-        if name in GROUPS and name != "model":
+        if name in GROUPS and name != "model" and equals:
             _check_choice(name, value)
         if name == POLICY:
             policy = [f"+{POLICY}={value}"]
         elif name == "model":
-            overrides += _model(key, value, words)
+            overrides += _model(value, words)
+        elif name in GROUPS:
+            overrides.append(word.lstrip("+"))  # every group has its default already: `+` would give it two
         else:
-            overrides.append(f"{key}={quote(value)}" if name in _TEXT_KEYS and equals else word)
+            overrides.append(f"{key}={quote(value)}" if equals and is_text(name) else word)
     return [*overrides, *policy]
 
 
-def quote(text: str) -> str:
-    """`text` as a literal that Hydra's grammar and OmegaConf's interpolation both give back unchanged."""
-    if text == MISSING_MARK:
-        return QuotedString(f"${{oc.decode:'\"{text}\"'}}", Quote.single).with_quotes()
-    # A backslash counts as an escape in front of an interpolation only: there it is doubled.
-    literal = re.sub(r"(\\*)\$\{", lambda found: found.group(1) * 2 + r"\${", text)
-    return QuotedString(literal, Quote.single).with_quotes()
+def _not_an_override(word: str) -> ConfigError:
+    if word in _KEYS:
+        return ConfigError(f"{word!r} lacks a value; write {word}=VALUE")
+    return ConfigError(f"{word!r} is no task and no OPTION=VALUE{nearest(word, [*TASKS, *_KEYS])}")
 
 
 def _check_key(key: str) -> None:
@@ -87,12 +68,12 @@ def _check_choice(group: str, value: str) -> None:
             raise ConfigError(f"no {group} is called {name.strip()!r}{nearest(name.strip(), choices(group))}")
 
 
-def _model(key: str, value: str, words: Sequence[str]) -> list[str]:
+def _model(value: str, words: Sequence[str]) -> list[str]:
     """An option of conf/model; else a folder or a hub id, whose geometry is its own."""
     if value in choices("model"):
-        return [f"{key}={value}"]
+        return [f"model={value}"]
     if not Path(value).is_dir() and not _HUB_ID.fullmatch(value):
         hint = nearest(value, choices("model"))
         raise ConfigError(f"model={value!r} is no known model, no folder and no hub id (org/name){hint}")
     geometry = [] if any(word.startswith("geometry=") for word in words) else ["geometry=own"]
-    return [f"{key}=base_model", f"model.path={quote(value)}", *geometry]
+    return ["model=base_model", f"model.path={quote(value)}", *geometry]
