@@ -65,7 +65,7 @@ def plan_memory(
     """Spend `capacity` bytes: non-expert weights, KV of `context` tokens, staging, then expert slots.
 
     The rest goes `1 - low_share` to high slots and `low_share` to low ones (`levels` == 1: all high), at
-    most L x E slots each (`max_slots`, if given, is a lower cap); bytes that a level cannot use go to the other.
+    most L x E slots each (`max_slots`, if given, is a lower cap); what a level cannot use goes to the other.
 
     Raises:
         BudgetError: if the weights and KV do not fit, or if the rest cannot hold one layer's top-K plus one
@@ -100,8 +100,8 @@ def _after_weights(geometry: Geometry, capacity: int, context: int) -> int:
     weights, kv = geometry.non_expert_bytes, context * geometry.kv_bytes_per_token
     if capacity < weights + kv:
         raise BudgetError(
-            f"memory.device={format_size(capacity)} cannot hold the {format_size(weights)} of non-expert weights of "
-            f"{geometry.name} and {format_size(kv)} of KV cache for {context} tokens; "
+            f"memory.device={format_size(capacity)} cannot hold the {format_size(weights)} of non-expert "
+            f"weights of {geometry.name} and {format_size(kv)} of KV cache for {context} tokens; "
             f"give more than {_megabytes(weights + kv)}, or a smaller context"
         )
     return capacity - weights - kv
@@ -125,8 +125,8 @@ def _check_floor(
     need = staging + sum(n * size for n, size in zip(floor, blob_bytes, strict=True))
     if rest < need:
         raise BudgetError(
-            f"memory.device={format_size(capacity)} leaves {format_size(rest)} for experts of {geometry.name}, but one "
-            f"layer's top-{geometry.top_k} plus one staging slot need {format_size(need)}; "
+            f"memory.device={format_size(capacity)} leaves {format_size(rest)} for experts of {geometry.name}"
+            f", but one layer's top-{geometry.top_k} plus one staging slot need {format_size(need)}; "
             f"give at least {_megabytes(capacity - rest + need)}, or a lower precision"
         )
 
@@ -139,7 +139,7 @@ def _megabytes(nbytes: int) -> str:
 def _split(
     budget: int, blob_bytes: tuple[int, ...], floor: tuple[int, ...], most: int, low_share: float
 ) -> tuple[int, ...]:
-    """Slots of each level; never below `floor`, which the caller has checked to fit, unless capped by `most`."""
+    """Slots of each level; not below `floor`, which the caller has checked to fit, unless `most` is."""
     if len(blob_bytes) == 1:
         return (min(budget // blob_bytes[0], most),)
     high_size, low_size = blob_bytes
@@ -155,7 +155,7 @@ def _warnings(geometry: Geometry, slots: tuple[int, ...], max_slots: int | None)
     if sum(slots) >= working_set or max_slots is not None:
         return ()
     text = (
-        f"{sum(slots)} expert slots are fewer than the {working_set} experts that one token uses (top-{geometry.top_k}"
-        f" x {geometry.layers} layers): one global LRU would scan them cyclically and hit nothing"
+        f"{sum(slots)} expert slots are fewer than the {working_set} experts that one token uses "
+        f"(top-{geometry.top_k} x {geometry.layers} layers): one global LRU would scan them and hit nothing"
     )
     return (text,)
