@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hobbit import __version__
 from hobbit.errors import HobbitError
 
 INTERRUPTED = 130
@@ -38,6 +39,9 @@ def _dispatch(words: list[str]) -> int:
         from hobbit.cli.help import help_text
 
         print(help_text())
+        return 0
+    if words == ["--version"]:
+        print(f"hobbit {__version__}")
         return 0
     words = ["output=json" if word == "--json" else word for word in words]
     if any(word.startswith("-") for word in words):

@@ -12,8 +12,8 @@ from hobbit.config.tasks import TASKS, Task
 from hobbit.registry import options_of
 
 # A Unicode noncharacter, set aside for uses like this. Inside "${" and "???" it hides them from OmegaConf,
-# which sees an interpolation or a missing value there. A backslash would not do: OmegaConf also reads the record that
-# Hydra keeps of every override, quotes and all.
+# which sees an interpolation or a missing value there. A backslash would not do: OmegaConf also reads the
+# record that Hydra keeps of every override, quotes and all.
 _MASK = "\ufdd0"
 _MASKED = re.compile(f"{_MASK}({_MASK}?)")
 
