@@ -1,0 +1,35 @@
+"""attach: put a runtime behind the experts of a transformers model."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from hobbit.engine.attachment import Attachment
+from hobbit.engine.serving import Recorder
+from hobbit.engine.weights import NativeSource
+from hobbit.runtime import Runtime
+
+
+def attach(
+    model: PreTrainedModel,
+    runtime: Runtime,
+    store: NativeSource | None,
+    recorder: Recorder | None = None,
+    depth: int | None = None,
+) -> Attachment:
+    """Let `runtime` serve the experts of `model` from now on; `recorder` hears of the routing.
+
+    The experts' own parameters are freed, since the store holds them (None: they stay, for a runtime that
+    serves the model's own weights). `depth` layers of gate look-ahead are computed, by default as many as
+    the runtime's prefetcher wants; a recorder may want more.
+
+    Raises:
+        ModelError: if the model is not a mixture of experts that hobbit can run.
+    """
+    attachment = Attachment(model, runtime, store)
+    attachment.look_ahead(runtime.depth if depth is None else depth)
+    attachment.renormalise(runtime.loader.renormalise)
+    if recorder is not None or runtime.router.needs_logits:
+        attachment.catch_logits()
+    attachment.listen(recorder)
+    return attachment

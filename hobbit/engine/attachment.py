@@ -1,0 +1,130 @@
+"""Attachment: a model whose experts are served by a runtime, until it is detached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from hobbit.engine import experts
+from hobbit.engine.anatomy import MoELayer, find_layers
+from hobbit.engine.experts import AttachedLayer
+from hobbit.engine.lookahead import GateLookahead
+from hobbit.engine.passes import PassHooks
+from hobbit.engine.serving import LayerServer, Recorder
+from hobbit.engine.weights import NativeSource, put_back, take_out
+
+UNREADABLE = "the routers of this model cannot be read: prefetchers that look ahead do nothing"
+
+
+class Attachment:
+    """Holds a model's MoE layers. Make it with `attach`; use it as a context manager, or call `detach`.
+
+    `notes` says what the model cannot do. While attached, the model is for inference only.
+    """
+
+    def __init__(self, model: PreTrainedModel, server: LayerServer, store: NativeSource | None) -> None:
+        self.model = model
+        self.layers: tuple[MoELayer, ...] = find_layers(model)
+        self.notes: list[str] = []
+        self._store = store
+        self._server = server
+        self._attached = [AttachedLayer(layer, server) for layer in self.layers]
+        self._passes = PassHooks(self.layers[0].trunk, server)
+        self._handles: list[RemovableHandle] = []
+        self._before = _implementation(model)
+        for layer, attached in zip(self.layers, self._attached, strict=True):
+            experts.put(layer.experts, attached)
+        model.set_experts_implementation(experts.IMPLEMENTATION)
+        if store is not None:
+            take_out(self.layers)
+
+    @property
+    def server(self) -> LayerServer:
+        """What serves the layers now."""
+        return self._server
+
+    @contextmanager
+    def serving(self, server: LayerServer) -> Iterator[None]:
+        """Let another server serve the layers for a while, without a recorder."""
+        before, recorder = self._server, self._passes.recorder
+        self._serve(server, None)
+        try:
+            yield
+        finally:
+            self._serve(before, recorder)
+
+    def listen(self, recorder: Recorder | None) -> None:
+        """Tell `recorder` of every pass and layer from now on (None: nobody)."""
+        self._serve(self._server, recorder)
+
+    def look_ahead(self, depth: int) -> None:
+        """Compute the gates of `depth` later layers at every layer from now on."""
+        lookahead = GateLookahead(self.layers, depth) if depth else None
+        if lookahead is not None and not lookahead.readable:
+            self.notes.append(UNREADABLE)
+            lookahead = None
+        for attached in self._attached:
+            attached.lookahead = lookahead
+
+    def catch_logits(self) -> None:
+        """Pass the router's logits on with the routing from now on, where routers give them."""
+        for layer, attached in zip(self.layers, self._attached, strict=True):
+            if layer.router is not None:
+                self._handles.append(layer.router.register_forward_hook(_catcher(attached)))
+
+    def renormalise(self, on: bool) -> None:
+        """Whether gate weights that remain after a skip are scaled to keep their sum."""
+        for attached in self._attached:
+            attached.renormalise = on
+
+    def detach(self) -> bool:
+        """Give the model back as it was. Returns False if its experts cannot be restored.
+
+        That is so when the store holds no copy in the checkpoint's own dtype: calling the model then raises
+        ModelError, and it has to be loaded again.
+        """
+        self._passes.remove()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        for layer in self.layers:
+            experts.take(layer.experts)
+        if self._store is not None and not put_back(self.layers, self._store):
+            return False
+        self.model.set_experts_implementation(self._before)
+        return True
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+    def _serve(self, server: LayerServer, recorder: Recorder | None) -> None:
+        self._server = self._passes.server = server
+        self._passes.recorder = recorder
+        for attached in self._attached:
+            attached.server, attached.recorder = server, recorder
+
+
+def _implementation(model: PreTrainedModel) -> dict[str, str | None]:
+    """The experts implementations in force, for the model and its parts."""
+    read = getattr(model, "get_experts_implementation", None)
+    return read() if read is not None else {"": model.config._experts_implementation}
+
+
+def _catcher(attached: AttachedLayer) -> Any:
+    def catch(router: nn.Module, args: tuple[object, ...], output: object) -> None:
+        logits = output[0] if isinstance(output, tuple) else output
+        attached.logits = logits if isinstance(logits, torch.Tensor) else None
+
+    return catch

@@ -1,0 +1,88 @@
+"""The experts function: the one place where a transformers model calls us.
+
+It receives (gate input, top-k index, top-k weights) after routing, from every MoE family that uses
+transformers' experts interface, so no model code is ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+from hobbit.api import Routing
+from hobbit.engine.anatomy import MoELayer
+from hobbit.engine.lookahead import GateLookahead
+from hobbit.engine.maths import ExpertMaths
+from hobbit.engine.payload import ExpertCall
+from hobbit.engine.serving import LayerServer, Recorder
+from hobbit.errors import ModelError
+
+IMPLEMENTATION = "hobbit"
+_SLOT = "hobbit_layer"
+
+
+class AttachedLayer:
+    """One MoE layer in our hands: turns a call of its experts module into a served layer."""
+
+    __slots__ = ("_index", "_maths", "logits", "lookahead", "recorder", "renormalise", "server")
+
+    def __init__(self, layer: MoELayer, server: LayerServer) -> None:
+        self._index = layer.index
+        self._maths = ExpertMaths(layer)
+        self.server = server
+        self.recorder: Recorder | None = None
+        self.lookahead: GateLookahead | None = None
+        self.logits: torch.Tensor | None = None
+        self.renormalise = False
+
+    def forward(self, hidden: torch.Tensor, index: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Output [T, d] of the experts `index` [T, K] with `weights` [T, K] on `hidden` [T, d]."""
+        weights = weights.detach()
+        experts = index.cpu().numpy()
+        routing = Routing(experts, weights.float().cpu().numpy(), *self._read(hidden))
+        if self.recorder is not None:
+            self.recorder.layer(self._index, routing)
+        call = ExpertCall(self._maths, hidden, weights, experts, self.renormalise)
+        self.server.layer(self._index, routing, call)
+        return call.combine()
+
+    def _read(self, hidden: torch.Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Router logits [T, E] if a hook caught them, and the look-ahead [D, T, E] if wanted."""
+        caught, self.logits = self.logits, None
+        logits = None
+        if caught is not None:
+            logits = caught.detach().reshape(len(hidden), -1).float().cpu().numpy()
+        ahead = self.lookahead.logits(self._index, hidden) if self.lookahead is not None else None
+        return logits, ahead
+
+
+def put(module: nn.Module, layer: AttachedLayer) -> None:
+    """Attach `layer` to its experts module."""
+    setattr(module, _SLOT, layer)
+
+
+def take(module: nn.Module) -> None:
+    """Undo `put`."""
+    delattr(module, _SLOT)
+
+
+def experts_forward(
+    module: nn.Module, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+) -> torch.Tensor:
+    """The function behind `set_experts_implementation("hobbit")`; shapes as transformers' eager experts.
+
+    Raises:
+        ModelError: if the module is not attached.
+    """
+    layer: AttachedLayer | None = module.__dict__.get(_SLOT)
+    if layer is None:
+        raise ModelError("the experts' weights left the model; attach a runtime or load it again")
+    if torch.is_grad_enabled():
+        with torch.no_grad():
+            return layer.forward(hidden_states, top_k_index, top_k_weights)
+    return layer.forward(hidden_states, top_k_index, top_k_weights)
+
+
+ALL_EXPERTS_FUNCTIONS.register(IMPLEMENTATION, experts_forward)

@@ -1,0 +1,132 @@
+"""Generation: continue a prompt with transformers' own `generate`, and time it on the device's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from time import perf_counter_ns
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextStreamer
+
+from hobbit.errors import ConfigError
+
+Clock = Callable[[], int]
+"""Nanoseconds now: of the wall, or of a device that simulates (`device.report().now_ns`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """`sample`: draw from the model's distribution with `seed`, else greedy. `stop`: texts that end it."""
+
+    max_new_tokens: int = 64
+    sample: bool = False
+    temperature: float = 1.0
+    seed: int = 0
+    stop: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Generation:
+    """What was generated, and when. `arrivals` are the clock at the start and after each new token."""
+
+    prompt_ids: list[int]
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    arrivals: list[int] = field(default_factory=list)
+
+    @property
+    def prefill_ns(self) -> int:
+        """From the start to the first new token."""
+        return self.arrivals[1] - self.arrivals[0]
+
+    @property
+    def token_ns(self) -> list[int]:
+        """Time of each new token after the first."""
+        later = self.arrivals[1:]
+        return [end - start for start, end in pairwise(later)]
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decode speed, prefill apart; 0 if nothing was decoded after the first token."""
+        total = sum(self.token_ns)
+        return len(self.token_ns) / total * 1e9 if total else 0.0
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    options: GenerationOptions,
+    clock: Clock = perf_counter_ns,
+    on_text: Callable[[str], None] | None = None,
+) -> Generation:
+    """Continue `prompt`; `on_text` hears of the new text as soon as it forms whole words.
+
+    Raises:
+        ConfigError: if the prompt has no tokens, or does not fit the context with what is to be generated.
+    """
+    encoded = tokenizer(prompt, return_tensors="pt")
+    result = Generation(_checked(encoded["input_ids"], model, options))
+    streamer = _Streamer(tokenizer, result, clock, on_text)
+    stop = {"stop_strings": list(options.stop), "tokenizer": tokenizer} if options.stop else {}
+    sampling = (
+        {"do_sample": True, "temperature": options.temperature} if options.sample else {"do_sample": False}
+    )
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(options.seed)
+        model.generate(
+            input_ids=encoded["input_ids"].to(model.device),
+            attention_mask=encoded["attention_mask"].to(model.device),
+            max_new_tokens=options.max_new_tokens,
+            streamer=streamer,
+            **stop,
+            **sampling,
+        )  # type: ignore[operator]
+    result.text = str(tokenizer.decode(result.token_ids, skip_special_tokens=True))
+    return result
+
+
+def _checked(ids: torch.Tensor, model: PreTrainedModel, options: GenerationOptions) -> list[int]:
+    """The prompt's tokens, if they can be run."""
+    tokens: list[int] = ids[0].tolist()
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if options.max_new_tokens < 1:
+        raise ConfigError(f"max_new_tokens={options.max_new_tokens} generates nothing; ask for at least 1")
+    if not tokens:
+        raise ConfigError("the prompt has 0 tokens; give it at least one character")
+    if context is not None and len(tokens) + options.max_new_tokens > context:
+        raise ConfigError(
+            f"{len(tokens)} prompt tokens and max_new_tokens={options.max_new_tokens} exceed the model's "
+            f"context of {context}; shorten the prompt or generate less"
+        )
+    return tokens
+
+
+class _Streamer(TextStreamer):
+    """Notes each token and the time it came, and passes finished text on."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        result: Generation,
+        clock: Clock,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._result = result
+        self._clock = clock
+        self._on_text = on_text
+
+    def put(self, value: torch.Tensor) -> None:
+        """Hear of the prompt first, then of one token a pass."""
+        self._result.arrivals.append(self._clock())
+        if not self.next_tokens_are_prompt:
+            self._result.token_ids += value.flatten().tolist()
+        super().put(value)  # type: ignore[no-untyped-call]
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Pass finished text on."""
+        if self._on_text is not None and text:
+            self._on_text(text)

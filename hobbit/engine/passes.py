@@ -1,0 +1,52 @@
+"""Passes: tell the runtime where a forward pass begins and ends, and where a sequence starts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from hobbit.engine.serving import LayerServer, Recorder
+
+
+class PassHooks:
+    """Hooks on the module that owns the decoder layers. A pass with an empty KV cache starts a sequence.
+
+    A pass that fails is never ended; the next `begin_pass` starts afresh.
+    """
+
+    def __init__(self, trunk: nn.Module, server: LayerServer) -> None:
+        self.server = server
+        self.recorder: Recorder | None = None
+        self._parameters = list(inspect.signature(trunk.forward).parameters)
+        self._handles = (
+            trunk.register_forward_pre_hook(self._begin, with_kwargs=True),
+            trunk.register_forward_hook(self._end),
+        )
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _begin(self, trunk: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        given = {**dict(zip(self._parameters, args, strict=False)), **kwargs}
+        ids: torch.Tensor | None = given.get("input_ids")
+        shape = ids.shape if ids is not None else given["inputs_embeds"].shape[:2]
+        cache = given.get("past_key_values")
+        context = int(cache.get_seq_length()) if cache is not None else 0
+        if context == 0:
+            self.server.begin_sequence()
+        self.server.begin_pass(shape[0] * shape[1], context)
+        if self.recorder is not None:
+            if context == 0:
+                self.recorder.begin_sequence()
+            self.recorder.begin_pass([] if ids is None else ids.flatten().tolist())
+
+    def _end(self, trunk: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        self.server.end_pass()
+        if self.recorder is not None:
+            self.recorder.end_pass()

@@ -1,0 +1,87 @@
+"""One layer's live activations: the payload that the runtime has served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hobbit.api import Routing
+from hobbit.engine.groups import TokenGroups
+from hobbit.engine.maths import ExpertMaths
+
+
+class ExpertCall:
+    """One call of an experts module: `hidden` [T, d], `weights` [T, K] and the experts chosen, [T, K].
+
+    Experts may be computed in any order and on any device. `combine` weighs and adds their outputs in
+    ascending order, as transformers' eager experts do, so the result is bit for bit the same.
+    """
+
+    __slots__ = ("_groups", "_hidden", "_maths", "_outputs", "_skipped", "_weights", "renormalise")
+
+    def __init__(
+        self,
+        maths: ExpertMaths,
+        hidden: torch.Tensor,
+        weights: torch.Tensor,
+        experts: npt.NDArray[np.int64],
+        renormalise: bool = False,
+    ) -> None:
+        self._maths = maths
+        self._hidden = hidden
+        self._weights = weights
+        self._groups = TokenGroups(experts)
+        self._outputs: dict[int, torch.Tensor] = {}
+        self._skipped: list[int] = []
+        self.renormalise = renormalise
+
+    def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Run one expert, where its `tensors` are, on the tokens that chose it; keeps the output [t, d]."""
+        hidden = self._hidden
+        if len(hidden) == 1:
+            state = hidden
+        else:
+            state = hidden[self._groups.tokens(expert).to(hidden.device)]
+        there = tensors["down_proj"].device
+        if there == hidden.device:
+            self._outputs[expert] = self._maths(state, tensors)
+        else:
+            self._outputs[expert] = self._maths(state.to(there), tensors).to(hidden.device)
+
+    def skip(self, expert: int) -> None:
+        """Leave this expert out of the combination."""
+        self._skipped.append(expert)
+
+    def reroute(self, routing: Routing) -> None:
+        """Use the experts and weights of `routing` from now on; called before anything is computed."""
+        self._groups = TokenGroups(routing.experts)
+        self._weights = torch.from_numpy(routing.weights).to(self._weights)
+
+    def combine(self) -> torch.Tensor:
+        """Sum of the experts' outputs times their gate weights, [T, d].
+
+        Raises:
+            RuntimeError: if a chosen expert was neither computed nor skipped.
+        """
+        unserved = self._groups.count - len(self._outputs) - len(self._skipped)
+        if unserved:
+            raise RuntimeError(f"{unserved} chosen experts were neither computed nor skipped")
+        weights = self._weights
+        if self._skipped and self.renormalise:
+            weights = self._groups.without(self._skipped, weights)
+        final = torch.zeros_like(self._hidden)
+        one_token = len(final) == 1
+        for expert in sorted(self._outputs):
+            if one_token:
+                # A slice, not a scalar: a 0-dim weight would not promote bf16 outputs to its float32.
+                rank = self._groups.rank(expert)
+                final += (self._outputs[expert] * weights[:, rank : rank + 1]).to(final.dtype)
+            else:
+                tokens = self._groups.tokens(expert).to(final.device)
+                ranks = self._groups.ranks(expert).to(final.device)
+                weighted = self._outputs[expert] * weights[tokens, ranks, None]
+                final.index_add_(0, tokens, weighted.to(final.dtype))
+        return final
