@@ -27,7 +27,7 @@ _LOAD = tuple(Decision(Action.LOAD, level) for level in (HIGH, LOW))
 _HOST = tuple(Decision(Action.HOST, level) for level in (HIGH, LOW))
 
 
-class RunMode(str, Enum):
+class RunMode(Enum):
     """Where a miss may run (HOBBIT, section 4)."""
 
     device = "device"
