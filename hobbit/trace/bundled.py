@@ -8,7 +8,7 @@ from hobbit.errors import TraceError, nearest
 from hobbit.trace.file import read_trace
 from hobbit.trace.trace import Trace
 
-DOMAINS = ("books", "code", "math")
+DOMAINS = ("books", "code", "maths")
 PARTS = ("train", "test")
 
 

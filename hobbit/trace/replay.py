@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hobbit.errors import TraceError
 from hobbit.runtime import Runtime, demands_from
 from hobbit.trace.trace import Trace
+from hobbit.types import RoutingShape
 
 
 def replay(trace: Trace, runtime: Runtime, sequences: Iterable[int] | None = None) -> None:
@@ -42,14 +43,19 @@ def future_of(trace: Trace, sequences: Iterable[int] | None = None) -> npt.NDArr
 def _check_fit(trace: Trace, runtime: Runtime) -> None:
     if trace.header.shape != runtime.shape:
         raise TraceError(
-            f"the trace is of {trace.header.shape}, the run of {runtime.shape}; use the trace's geometry"
+            f"the trace has {_words(trace.header.shape)}, the run {_words(runtime.shape)};"
+            " choose the geometry of the model it was recorded from"
         )
     if trace.header.depth < runtime.depth:
         raise TraceError(
             f"the trace looks {trace.header.depth} layers ahead, the prefetcher wants {runtime.depth};"
-            " lower its depth or record the trace with more"
+            " lower prefetcher.depth or record the trace with more"
         )
     if trace.logits is None and runtime.router.needs_logits:
         raise TraceError(
             "the trace has no router logits, which the router transform reads; record it with them"
         )
+
+
+def _words(shape: RoutingShape) -> str:
+    return f"{shape.layers} layers of {shape.experts} experts, top-{shape.top_k}"

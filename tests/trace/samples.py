@@ -12,7 +12,7 @@ from hobbit.trace import RoutingStatistics, Trace, TraceHeader, generate
 from hobbit.trace.bits import STORAGE
 from hobbit.types import RoutingShape
 
-STATISTICS = RoutingStatistics((0.2, 0.3, 0.4, 0.3), 0.45, 0.68, (0.92, 0.86))
+STATISTICS = RoutingStatistics((0.2, 0.3, 0.4, 0.3), 0.45, 0.68, (0.92, 0.86, 0.8))
 
 
 def random_trace(
@@ -68,5 +68,5 @@ def assert_same(one: Trace, other: Trace) -> None:
 
 @cache
 def small_trace() -> Trace:
-    """Two generated sequences through 4 layers of 8 experts, top-2, two layers of look-ahead."""
+    """Two generated sequences through 4 layers of 8 experts, top-2, three layers of look-ahead."""
     return generate(RoutingShape(4, 8, 2), STATISTICS, ((16, 12), (5, 8)), seed=3)

@@ -86,7 +86,7 @@ def test_header_fields(written: Path) -> None:
         header = json.loads(archive.read("header.json"))
     assert header["format"] == "hobbit-trace"
     assert header["version"] == 1
-    assert (header["layers"], header["experts"], header["top_k"], header["depth"]) == (4, 8, 2, 2)
+    assert (header["layers"], header["experts"], header["top_k"], header["depth"]) == (4, 8, 2, 3)
     assert header["dtype"] == "bfloat16"
     assert header["router"] == "softmax_topk_renormalised"
     assert header["origin"] == "synthetic"

@@ -65,7 +65,7 @@ def test_statistics_out_of_reach_are_met_nearly() -> None:
 def test_odd_shapes(shape: RoutingShape) -> None:
     found = measure(generate(shape, STATISTICS, ((20, 20),)))
     assert len(found.repeats) == shape.layers
-    assert len(found.lookahead) == min(2, shape.layers - 1)
+    assert len(found.lookahead) == min(3, shape.layers - 1)
 
 
 def test_what_cannot_be_generated() -> None:

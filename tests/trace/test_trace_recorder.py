@@ -48,7 +48,7 @@ def test_what_a_routing_holds() -> None:
     prompt, first, *_ = trace.passes()
     assert (prompt.start, prompt.stop, prompt.context) == (0, 16, 0)
     assert (first.start, first.stop, first.context) == (16, 17, 16)
-    for depth, shown in ((None, [2, 2, 1, 0]), (1, [1, 1, 1, 0]), (0, [0, 0, 0, 0])):
+    for depth, shown in ((None, [3, 2, 1, 0]), (1, [1, 1, 1, 0]), (0, [0, 0, 0, 0])):
         routings = trace.routings(prompt, depth)
         assert [0 if r.lookahead is None else len(r.lookahead) for r in routings] == shown
     routing = trace.routings(prompt)[1]
