@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from typing import ClassVar
 
 from hobbit.api import Context, DeviceComponent
@@ -16,11 +16,11 @@ from hobbit_devices.streams import SECOND, Interval, Stream
 from hobbit_devices.virtual_clock import VirtualClock
 
 
-class Home(StrEnum):
+class Home(Enum):
     """Where experts lie that are not on the device."""
 
-    HOST = "host"
-    DISK = "disk"
+    host = "host"
+    disk = "disk"
 
 
 @dataclass
@@ -34,6 +34,7 @@ class SimDevice(DeviceComponent):
     """
 
     name: ClassVar[str] = "sim"
+    simulated: ClassVar[bool] = True
     source: ClassVar[str] = "spec/measuring.md, virtual clock"
     label: str = "simulated 24 GiB card"
     memory: str = "24GiB"
@@ -47,7 +48,7 @@ class SimDevice(DeviceComponent):
     host_tflops: float = 1.0
     host_gb_s: float = 50.0
     host_latency_us: float = 20.0
-    experts_home: Home = Home.HOST
+    experts_home: Home = Home.host
     layer_overhead_us: float = 500.0
     timeline: bool = False
 
@@ -76,12 +77,12 @@ class SimDevice(DeviceComponent):
             rate = getattr(self, option)
             if rate <= 0:
                 raise ConfigError(f"device.{option}={rate} is not a rate; give a positive number")
-        if self.unified and self.experts_home is Home.HOST:
+        if self.unified and self.experts_home is Home.host:
             raise ConfigError("device.experts_home=host makes no sense with unified memory; use disk")
 
     def _experts_in_host(self, context: Context) -> int:
         """Experts whose copies of all levels fit in the host's memory."""
-        if self.experts_home is Home.DISK:
+        if self.experts_home is Home.disk:
             return 0
         return parse_size(self.host_memory, "device.host_memory") // sum(context.blob_bytes)
 

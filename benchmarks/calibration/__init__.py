@@ -1,0 +1,1 @@
+"""Scripts that fit or measure the figures in conf/."""
