@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hobbit.api import DeviceComponent, hookimpl
+from hobbit_devices.cpu import CpuDevice
+from hobbit_devices.cuda import CudaDevice
+from hobbit_devices.mps import MpsDevice
 from hobbit_devices.sim import SimDevice
 
 
 @hookimpl
 def hobbit_devices() -> Iterable[type[DeviceComponent]]:
-    """The simulated device."""
-    return [SimDevice]
+    """One component a file."""
+    return [CpuDevice, CudaDevice, MpsDevice, SimDevice]

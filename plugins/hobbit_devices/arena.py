@@ -1,0 +1,58 @@
+"""The slots on a device: where expert blobs live while they are resident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from hobbit.api import BlobLayout, Quantizer, SlotLayout
+from hobbit.api.quantizer import NATIVE
+from hobbit.errors import DeviceError
+from hobbit.sizes import format_size
+
+
+class SlotArena:
+    """One uint8 tensor [S, nbytes] a level, allocated once: slots keep their address for the whole run.
+
+    torch aligns allocations to at least ALIGNMENT, and blob sizes are multiples of it: each slot is aligned.
+    Raises DeviceError when `device` is short of memory.
+    """
+
+    def __init__(self, layout: SlotLayout, quantizer: Quantizer, device: torch.device) -> None:
+        try:
+            self._levels = [
+                _Level(slots, blob, quantizer, device)
+                for slots, blob in zip(layout.slots, layout.layouts, strict=True)
+            ]
+        except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+            raise DeviceError(
+                f"device={device.type} cannot allocate {format_size(layout.nbytes)} of expert slots; "
+                "set a smaller memory.device"
+            ) from error
+
+    def blob(self, level: int, slot: int) -> torch.Tensor:
+        """The bytes of one slot, uint8 [nbytes]."""
+        return self._levels[level].rows[slot]
+
+    def tensors(self, level: int, slot: int) -> Mapping[str, torch.Tensor]:
+        """The tensors of the expert in the slot: lasting views where native, else decoded now."""
+        return self._levels[level].tensors(slot)
+
+
+class _Level:
+    """The slots of one precision."""
+
+    def __init__(self, slots: int, layout: BlobLayout, quantizer: Quantizer, device: torch.device) -> None:
+        self.rows = torch.empty((slots, layout.nbytes), dtype=torch.uint8, device=device).unbind()
+        self._layout = layout
+        self._quantizer = quantizer
+        self._views: list[Mapping[str, torch.Tensor]] = []
+        if layout.precision == NATIVE:
+            # Native blobs decode to views, which follow whatever is copied into the slot.
+            self._views = [quantizer.decode(row, layout) for row in self.rows]
+
+    def tensors(self, slot: int) -> Mapping[str, torch.Tensor]:
+        if self._views:
+            return self._views[slot]
+        return self._quantizer.decode(self.rows[slot], self._layout)

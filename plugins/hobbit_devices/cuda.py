@@ -1,0 +1,72 @@
+"""An NVIDIA GPU, in plain torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from hobbit.api import Context
+from hobbit.errors import DeviceError
+from hobbit.sizes import parse_size
+from hobbit_devices.torch_component import TorchComponent
+
+if TYPE_CHECKING:
+    from hobbit_devices.torch_device import TorchDevice
+
+ABSENT = "device=cuda: no CUDA device is visible; use device=cpu or device=auto"
+
+
+@dataclass
+class CudaDevice(TorchComponent):
+    """An NVIDIA GPU: copies from pinned memory on a stream of their own, experts in plain torch.
+
+    The defaults are an H200's: 989 dense 16-bit TFLOPS, 4.8 TB/s of memory, about 50 GB/s over PCIe 5 x16.
+    """
+
+    name: ClassVar[str] = "cuda"
+    source: ClassVar[str] = "NVIDIA H200 data sheet"
+    pinned: ClassVar[bool] = True
+    label: str = "NVIDIA GPU"
+    reserve: str = "1GiB"
+    tflops: float = 989.0
+    memory_gb_s: float = 4800.0
+    link_gb_s: float = 50.0
+
+    def available(self) -> str | None:
+        """A look at torch's build and the driver's files; `build` asks the driver itself."""
+        if "+cpu" in version("torch"):
+            return "this torch is built without CUDA"
+        if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+            return "CUDA_VISIBLE_DEVICES hides every device"
+        if (
+            sys.platform == "linux"
+            and not any(Path("/dev").glob("nvidia[0-9]*"))
+            and not Path("/dev/dxg").exists()
+        ):
+            return "no NVIDIA device"
+        return "no CUDA on macOS" if sys.platform == "darwin" else None
+
+    def free_bytes(self) -> int:
+        """Free memory of the current device. Raises DeviceError without one."""
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DeviceError(ABSENT)
+        return torch.cuda.mem_get_info()[0]
+
+    def build(self, context: Context) -> TorchDevice:
+        """The device. Raises DeviceError where there is none."""
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DeviceError(ABSENT)
+        from hobbit_devices.cuda_link import CudaLink
+        from hobbit_devices.torch_device import TorchDevice
+
+        device = torch.device("cuda", torch.cuda.current_device())
+        in_place = parse_size(self.in_place, "device.in_place")
+        return TorchDevice(device, self.costs(context), CudaLink(device), in_place)

@@ -1,0 +1,53 @@
+"""Experts that run on the host, beside the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from time import perf_counter_ns
+from typing import Any
+
+import torch
+
+
+class HostLane:
+    """Runs work in order: on a thread of its own, or at once where the device is the host itself."""
+
+    def __init__(self, threaded: bool) -> None:
+        self._pool = ThreadPoolExecutor(1, "hobbit-host") if threaded else None
+        self._pending: list[Future[None]] = []
+        self.busy_ns = 0
+
+    def start(self, work: Callable[[], None], queue: AbstractContextManager[Any]) -> None:
+        """Start `work`, inside `queue` if it runs on the other thread."""
+        if self._pool is None:
+            self._timed(work)
+            return
+        inference = torch.is_inference_mode_enabled()  # a thread's own setting, as is the grad mode
+
+        def beside() -> None:
+            with torch.inference_mode(inference), torch.no_grad(), queue:
+                self._timed(work)
+
+        self._pending.append(self._pool.submit(beside))
+
+    def join(self) -> int:
+        """Wait for all that was started; the nanoseconds that took. Raises what the work raised."""
+        if not self._pending:
+            return 0
+        start = perf_counter_ns()
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+        return perf_counter_ns() - start
+
+    def close(self) -> None:
+        """Stop the thread; safe to call again."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _timed(self, work: Callable[[], None]) -> None:
+        start = perf_counter_ns()
+        work()
+        self.busy_ns += perf_counter_ns() - start

@@ -1,0 +1,140 @@
+"""The loader thread: one link, on-demand copies before prefetches (HOBBIT, section 3.2). No torch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Condition, Thread
+
+from hobbit.api import Copy
+from hobbit.errors import DeviceError, HobbitError
+
+
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """A copy in the queue. Each step of `blocks` moves one block, and gives the bytes that remain."""
+
+    copy: Copy
+    blocks: Iterator[int]
+    urgent: bool
+    dropped: bool = False
+
+
+class LoaderThread:
+    """Moves copies block by block: urgent ones first, each class first come first served.
+
+    The order is settled anew after every block, so an urgent copy overtakes a started prefetch there
+    (MoE-APEX); a transfer of one block runs to its end (HOBBIT). Methods are for one calling thread; `clock`
+    gives nanoseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._changed = Condition()
+        self._urgent: deque[Transfer] = deque()
+        self._prefetches: deque[Transfer] = deque()
+        self._active: Transfer | None = None
+        self._failure: HobbitError | None = None
+        self._closing = False
+        self.busy_ns = 0
+        self._thread = Thread(target=self._serve, name="hobbit-loader", daemon=True)
+        self._thread.start()
+
+    def queue(self, transfer: Transfer) -> None:
+        """Put a transfer behind those of its class."""
+        with self._changed:
+            self._class_of(transfer).append(transfer)
+            self._changed.notify_all()
+
+    def move_now(self, transfer: Transfer) -> None:
+        """Move the whole transfer on the calling thread, once the block under way, if any, has arrived.
+
+        Below some size, waking the thread and being woken by it costs more than the copy itself.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._active is None)
+            self._advance(transfer, whole=True)
+        self._raise_failure()
+
+    def hurry(self, transfer: Transfer) -> None:
+        """Serve a prefetch as urgent from now on, behind the urgent ones already queued."""
+        with self._changed:
+            transfer.urgent = True
+            if transfer in self._prefetches:
+                self._prefetches.remove(transfer)
+                self._urgent.append(transfer)
+
+    def cancel(self, transfer: Transfer) -> None:
+        """Move no further block of this transfer; the one under way still arrives."""
+        with self._changed:
+            transfer.dropped = True
+
+    def wait(self, copies: Sequence[Copy]) -> int:
+        """Block until all of `copies` have arrived; the nanoseconds that took.
+
+        Raises:
+            HobbitError: what the source raised, or a DeviceError for any other failure of the thread.
+        """
+        if all(copy.done for copy in copies):
+            return 0
+        start = self._clock()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._failure or self._closing or all(copy.done for copy in copies)
+            )
+        self._raise_failure()
+        if not all(copy.done for copy in copies):
+            raise DeviceError("the device was closed while copies were waited for; attach a new one")
+        return self._clock() - start
+
+    def close(self) -> None:
+        """Stop after the block under way; safe to call again."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _class_of(self, transfer: Transfer) -> deque[Transfer]:
+        return self._urgent if transfer.urgent else self._prefetches
+
+    def _serve(self) -> None:
+        while (transfer := self._next()) is not None:
+            self._advance(transfer)
+            with self._changed:
+                self._active = None
+                if self._failure is None and not transfer.copy.done:
+                    self._class_of(transfer).appendleft(transfer)
+                self._changed.notify_all()
+
+    def _next(self) -> Transfer | None:
+        """The transfer whose turn it is; None when there will be no more."""
+        with self._changed:
+            while not self._closing and self._failure is None:
+                waiting = self._urgent or self._prefetches
+                if not waiting:
+                    self._changed.wait()
+                elif not (transfer := waiting.popleft()).dropped:
+                    self._active = transfer
+                    return transfer
+            return None
+
+    def _advance(self, transfer: Transfer, whole: bool = False) -> None:
+        """Move the next block, or all that are left; a failure is kept for the caller to meet."""
+        start = self._clock()
+        try:
+            remaining = next(transfer.blocks)
+            while whole and remaining:
+                remaining = next(transfer.blocks)
+        except HobbitError as error:
+            self._failure = error
+        except Exception as error:
+            self._failure = DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}")
+        else:
+            transfer.copy.done = remaining == 0
+        transfer.copy.ready_ns = self._clock()
+        self.busy_ns += transfer.copy.ready_ns - start
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
