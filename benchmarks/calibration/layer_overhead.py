@@ -2,7 +2,7 @@
 
     python -m benchmarks.calibration.layer_overhead
 
-The share is that of on_demand with no cache, decoding Mixtral-8x7B (HOBBIT, arXiv 2411.01433): each layer loads
+The share is that of on_demand with no cache, decoding Mixtral-8x7B (HOBBIT, arXiv 2411.01433): a layer loads
 its K experts, then computes. All but the overhead follows from the profile, so the fit is one equation.
 """
 

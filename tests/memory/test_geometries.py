@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
+from hobbit.config.compose import compose
 from hobbit.geometry import Geometry
 
 FOLDER = Path(__file__).parents[2] / "conf" / "geometry"
@@ -21,9 +21,7 @@ PUBLISHED_PARAMETERS = {
 
 
 def load(name: str) -> Geometry:
-    values = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    assert values.pop("defaults") == ["base_geometry", "_self_"]
-    return Geometry(**values)
+    return compose([f"geometry={name}", "device=sim"]).geometry
 
 
 def experts_gib(geometry: Geometry) -> float:

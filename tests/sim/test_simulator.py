@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from hobbit_devices.sim import Home
 
-from hobbit.api import Device
 from tests.sim.devices import (
     BOARD,
     CARD,
@@ -52,15 +51,11 @@ def test_the_head_reads_the_vocabulary_once() -> None:
 
 
 def test_dense_layers_come_first() -> None:
-    built = replace_model(dense_layers=1, dense_ffn=1000)
-    built.begin_pass(1, 9)
-    assert built.now_ns() == 2 * (30_000 + 200 + 300_000) + 10 * 200
-
-
-def replace_model(**sizes: int) -> Device:
-    changed = context()
-    changed.geometry = replace(MODEL, **sizes)
-    return CARD.build(changed)
+    with_dense = context()
+    with_dense.geometry = replace(MODEL, dense_layers=1, dense_ffn=1000)
+    device = CARD.build(with_dense)
+    device.begin_pass(1, 9)
+    assert device.now_ns() == 2 * (30_000 + 200 + 300_000) + 10 * 200
 
 
 def test_resident_experts_run_while_the_others_arrive() -> None:
