@@ -26,3 +26,8 @@ class ModelOptions:
             return self.path
         package, _, folder = self.path.removeprefix(PACKAGE).partition("/")
         return str(files(package) / folder)
+
+    @property
+    def label(self) -> str:
+        """How tables name the model."""
+        return "the bundled model" if self.path == ModelOptions.path else self.path

@@ -42,7 +42,7 @@ class QualityOptions:
 class HobbitConfig:
     """One run. The groups come first: `group=name` chooses in one, `group.option=value` sets what was chosen.
 
-    `prompt` and `prompt_file`: the text to continue (neither: a bundled prompt). `stop`: text that ends the
+    `prompt` and `prompt_file`: the text to continue (neither: a bundled prompt). `temperature`: 0 is greedy. `stop`: text that ends the
     generation. `out`: file that results go to (none: standard output). `compare`: presets that replay the
     same routing beside the run. `deterministic`: freeze whatever would follow measured speeds.
     """
@@ -63,6 +63,7 @@ class HobbitConfig:
     prompt: str | None = None
     prompt_file: str | None = None
     max_new_tokens: int = 64
+    temperature: float = 0.0
     stop: str | None = None
     seed: int = 0
     deterministic: bool = True
