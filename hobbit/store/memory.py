@@ -9,23 +9,22 @@ import torch
 from hobbit.api import BlobLayout, ExpertKey, RoutingShape
 from hobbit.api.quantizer import NATIVE
 from hobbit.errors import ModelError
+from hobbit.store.slab import allocate_slab
 
 
 class MemoryStore:
     """An `ExpertSource` of L x E blobs at each of P levels, laid out as `layouts[p]`.
 
-    Slab p is uint8 [L * E, layouts[p].nbytes]; the sizes are multiples of ALIGNMENT, so every row starts on
-    its boundary. `pin` locks the pages, which copies to a CUDA device need to run at the link's speed.
+    Slab p has L * E rows, uint8 [layouts[p].nbytes]; sizes are multiples of ALIGNMENT, so every row starts
+    on its boundary. `pin` locks the pages, which copies to a CUDA device need to run at the link's speed.
+    Raises BudgetError if the host is short of memory.
     """
 
     def __init__(self, layouts: Sequence[BlobLayout], shape: RoutingShape, pin: bool = False) -> None:
         self._layouts = tuple(layouts)
         self.shape = shape
         rows = shape.layers * shape.experts
-        self._rows = [
-            torch.empty((rows, layout.nbytes), dtype=torch.uint8, pin_memory=pin).unbind()
-            for layout in layouts
-        ]
+        self._rows = [allocate_slab(rows, layout.nbytes, pin) for layout in layouts]
         self._filled = [bytearray(rows) for _ in layouts]
 
     @property

@@ -24,17 +24,19 @@ ABSENT = "device=cuda: no CUDA device is visible; use device=cpu or device=auto"
 class CudaDevice(TorchComponent):
     """An NVIDIA GPU: copies from pinned memory on a stream of their own, experts in plain torch.
 
-    The defaults are an H200's: 989 dense 16-bit TFLOPS, 4.8 TB/s of memory, about 50 GB/s over PCIe 5 x16.
+    The default rates are an H200's, as its simulated profile has them.
     """
 
     name: ClassVar[str] = "cuda"
-    source: ClassVar[str] = "NVIDIA H200 data sheet"
     pinned: ClassVar[bool] = True
     label: str = "NVIDIA GPU"
     reserve: str = "1GiB"
-    tflops: float = 989.0
-    memory_gb_s: float = 4800.0
-    link_gb_s: float = 50.0
+    tflops: float = 989.5
+    memory_gb_s: float = 3500.0
+    link_gb_s: float = 55.3
+    link_latency_us: float = 2.5
+    host_tflops: float = 2.0
+    host_gb_s: float = 62.0
 
     def available(self) -> str | None:
         """A look at torch's build and the driver's files; `build` asks the driver itself."""

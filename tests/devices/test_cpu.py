@@ -39,7 +39,7 @@ def test_the_books_count_every_byte(experts: Any, in_place: str) -> None:
     assert report.moved_bytes == {"link": 2 * 3 * (high + low), "host": 2 * (high + low)}
     assert 0 < report.busy_ns["link"] <= report.now_ns
     assert 0 < report.busy_ns["host"] <= report.now_ns
-    assert 0 < report.stall_ns <= report.now_ns
+    assert 0 <= report.stall_ns <= report.now_ns
     assert not report.simulated
     device.close()
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from hobbit_quantizers.quanto import QuantoQuantizer
 
-from hobbit.api import Context, ExpertKey, Geometry, Records
+from hobbit.api import Context, ExpertKey, Geometry, Records, RoutingShape
 from hobbit.blob import ALIGNMENT
-from hobbit.errors import ModelError
+from hobbit.errors import BudgetError, ModelError
 from hobbit.store import MemoryStore, fill_store
+from hobbit.store.slab import _rows_of_a_chunk
 
 GEOMETRY = Geometry(layers=3, experts=4, top_k=2, hidden=64, ffn=64)
 PRECISIONS = ("native", "int4")
@@ -80,3 +81,15 @@ def test_a_key_outside_the_model_is_refused(store: MemoryStore, key: ExpertKey) 
 def test_a_blob_of_another_size_is_refused() -> None:
     with pytest.raises(ModelError, match=r"expert 2 of layer 0 .* 64 bytes"):
         make_store().put(ExpertKey(0, 2, 0), torch.zeros(64, dtype=torch.uint8))
+
+
+def test_a_store_beyond_the_memory_is_refused() -> None:
+    with pytest.raises(BudgetError, match=r"cannot hold .* experts of 24.6 kB"):
+        MemoryStore(make_store()._layouts, RoutingShape(1 << 20, 1 << 20, 1))
+
+
+@pytest.mark.parametrize("nbytes", [64, 98304, 352_321_536])
+def test_pinned_chunks_waste_little(nbytes: int) -> None:
+    used = _rows_of_a_chunk(nbytes) * nbytes
+    chunk = 1 << (used - 1).bit_length()
+    assert 0 <= chunk - used < chunk / 16

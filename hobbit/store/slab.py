@@ -1,0 +1,37 @@
+"""Slabs: host memory for many blobs of one size."""
+
+from __future__ import annotations
+
+import torch
+
+from hobbit.errors import BudgetError
+from hobbit.sizes import format_size
+
+CHUNK_ROWS = 16
+CHUNK_BYTES = 64 * 2**20
+
+
+def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
+    """`rows` aligned rows, each uint8 [nbytes]; `pin` locks their pages.
+
+    Raises BudgetError if the host has not enough memory (that may be locked).
+    """
+    step = _rows_of_a_chunk(nbytes) if pin else max(rows, 1)
+    slab: list[torch.Tensor] = []
+    try:
+        for start in range(0, rows, step):
+            shape = (min(step, rows - start), nbytes)
+            slab += torch.empty(shape, dtype=torch.uint8, pin_memory=pin).unbind()
+    except (RuntimeError, MemoryError) as error:
+        raise BudgetError(
+            f"the host cannot hold {rows} experts of {format_size(nbytes)}, {format_size(rows * nbytes)} "
+            "in all; free memory, or choose a smaller precision.high"
+        ) from error
+    return slab
+
+
+def _rows_of_a_chunk(nbytes: int) -> int:
+    """Rows that just fit a power of two of bytes: torch rounds pinned allocations up to one, so that a single
+    slab might take twice its size."""
+    chunk = max(1 << (CHUNK_ROWS * nbytes - 1).bit_length(), CHUNK_BYTES)
+    return chunk // nbytes
