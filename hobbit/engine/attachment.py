@@ -19,6 +19,7 @@ from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.passes import PassHooks
 from hobbit.engine.serving import LayerServer, Recorder
 from hobbit.engine.weights import NativeSource, put_back, take_out
+from hobbit.errors import ModelError
 
 UNREADABLE = "the routers of this model cannot be read: prefetchers that look ahead do nothing"
 
@@ -26,12 +27,15 @@ UNREADABLE = "the routers of this model cannot be read: prefetchers that look ah
 class Attachment:
     """Holds a model's MoE layers. Make it with `attach`; use it as a context manager, or call `detach`.
 
-    `notes` says what the model cannot do. While attached, the model is for inference only.
+    `notes` says what the model cannot do. While attached, the model is for inference only. Raises ModelError
+    if the model is no mixture of experts, or another attachment has its experts.
     """
 
     def __init__(self, model: PreTrainedModel, server: LayerServer, store: NativeSource | None) -> None:
         self.model = model
         self.layers: tuple[MoELayer, ...] = find_layers(model)
+        if not experts.free(self.layers[0].experts):
+            raise ModelError("the model's experts are taken: detach the other runtime, or load it again")
         self.notes: list[str] = []
         self._store = store
         self._server = server
@@ -39,6 +43,7 @@ class Attachment:
         self._passes = PassHooks(self.layers[0].trunk, server)
         self._handles: list[RemovableHandle] = []
         self._before = _implementation(model)
+        self._detached: bool | None = None
         for layer, attached in zip(self.layers, self._attached, strict=True):
             experts.put(layer.experts, attached)
         model.set_experts_implementation(experts.IMPLEMENTATION)
@@ -87,9 +92,14 @@ class Attachment:
     def detach(self) -> bool:
         """Give the model back as it was. Returns False if its experts cannot be restored.
 
-        That is so when the store holds no copy in the checkpoint's own dtype: calling the model then raises
-        ModelError, and it has to be loaded again.
+        They are lost where the store holds no copy in the checkpoint's own dtype: calling the model then
+        raises ModelError, and it has to be loaded again. A second call does nothing.
         """
+        if self._detached is None:
+            self._detached = self._give_back()
+        return self._detached
+
+    def _give_back(self) -> bool:
         self._passes.remove()
         for handle in self._handles:
             handle.remove()

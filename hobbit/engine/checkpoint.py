@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from hobbit.engine.anatomy import find_layers
 from hobbit.errors import ModelError
@@ -34,8 +37,8 @@ def load_checkpoint(path: str | Path, dtype: str = "auto") -> tuple[PreTrainedMo
     elif not _HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
         raise ModelError(f"model={path} does not exist; give a folder with a checkpoint or a hub id org/name")
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
-    tokenizer = _tokenizer(path, options)
-    return _model(path, dtype, options), tokenizer
+    with _quiet():
+        return _model(path, dtype, options), _tokenizer(path, options)
 
 
 def _check_folder(folder: Path) -> None:
@@ -84,11 +87,29 @@ def _model(path: str | Path, dtype: str, options: dict[str, Any]) -> PreTrainedM
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise ModelError(f"model={path} cannot be loaded ({_line(error)})") from None
-    find_layers(model)
+    try:
+        find_layers(model)
+    except ModelError as error:
+        raise ModelError(f"model={path}: {error}") from None
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"model={path} lacks {len(missing)} weights, such as {missing[0]}; copy it again")
     return model.eval()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and load reports: what matters of them becomes a ModelError."""
+    logging: Any = transformers_logging  # it has no annotations
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _line(error: Exception) -> str:

@@ -58,6 +58,11 @@ class AttachedLayer:
         return logits, ahead
 
 
+def free(module: nn.Module) -> bool:
+    """True if the experts module still has its weights and nobody is attached to it."""
+    return _SLOT not in module.__dict__ and module.get_parameter("down_proj").numel() > 0
+
+
 def put(module: nn.Module, layer: AttachedLayer) -> None:
     """Attach `layer` to its experts module."""
     setattr(module, _SLOT, layer)

@@ -56,10 +56,8 @@ class ExpertTraits:
 
 def is_experts(module: nn.Module) -> bool:
     """True for a module that dispatches through transformers' experts interface."""
-    down = getattr(module, "down_proj", None)
-    return (
-        hasattr(module, "num_experts") and hasattr(module, "_apply_gate") and getattr(down, "dim", int)() == 3
-    )
+    parameters = module._parameters
+    return "down_proj" in parameters and hasattr(module, "num_experts") and hasattr(module, "_apply_gate")
 
 
 def router_of(block: nn.Module) -> nn.Module | None:

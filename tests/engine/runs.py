@@ -73,7 +73,8 @@ def running(
     experts = slots * geometry.expert_values * geometry.item_bytes
     budget = geometry.non_expert_bytes + CONTEXT * geometry.kv_bytes_per_token + experts
     setup = Setup(
-        policy.device, policy.loader, policy.prefetcher, policy.cache, policy.quantizer, PassthroughComponent(),
+        policy.device, policy.loader, policy.prefetcher, policy.cache, policy.quantizer,
+        PassthroughComponent(),
         memory=MemoryOptions(device=str(budget)), precision=PrecisionOptions(policy.high, policy.low),
     )  # fmt: skip
     assembly = assemble(setup, geometry, tokens=CONTEXT, live=live)

@@ -1,0 +1,35 @@
+"""The measured geometry accounts for every weight of the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from hobbit.engine.anatomy import find_layers
+from hobbit.engine.geometry import measure_geometry
+from tests.engine.models import FAMILIES, tiny_model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bytes_are_those_of_the_model(family: str) -> None:
+    model = tiny_model(family)
+    layers = find_layers(model)
+    geometry = measure_geometry(model, layers, family)
+    experts = sum(p.numel() for layer in layers for p in layer.experts.parameters())
+    rest = sum(p.numel() for p in model.parameters()) - experts
+    assert geometry.layers * geometry.experts * geometry.expert_values == experts
+    assert geometry.non_expert_bytes == pytest.approx(rest * geometry.item_bytes, rel=0.002)
+    assert geometry.top_k == model.config.num_experts_per_tok
+
+
+def test_mixtral_needs_no_correction() -> None:
+    model = tiny_model("mixtral")
+    geometry = measure_geometry(model, find_layers(model), "mixtral")
+    plain = geometry.attention_weights
+    geometry.attention_weights = 0
+    assert geometry.layer_values == plain + geometry.layer_values - 2 * 64 * (4 + 2) * 16
+
+
+def test_dense_layers_are_told_apart() -> None:
+    model = tiny_model("qwen3_moe")
+    geometry = measure_geometry(model, find_layers(model), "qwen3_moe")
+    assert (geometry.layers, geometry.dense_layers, geometry.dense_ffn) == (3, 1, 48)
