@@ -13,14 +13,29 @@ from hobbit.api import Context, Demand, Geometry, Records, Routing
 from hobbit.runtime.demands import LogitsLookahead, demands_from
 from hobbit.testing.stand_ins import FixedCosts, SplitLoader
 
+
+def _small(name: str, layers: int, experts: int, top_k: int, dtype: str) -> Geometry:
+    return Geometry(
+        name,
+        layers,
+        experts,
+        top_k,
+        hidden=64,
+        ffn=64,
+        vocab=64,
+        heads=2,
+        kv_heads=1,
+        head_dim=32,
+        dtype=dtype,
+    )
+
+
 GEOMETRIES = (
-    Geometry(
-        "2x3 top-1", 2, 3, 1, hidden=64, ffn=64, vocab=64, heads=2, kv_heads=1, head_dim=32, dtype="float32"
-    ),
-    Geometry("32x8 top-2", 32, 8, 2, hidden=64, ffn=64, vocab=64, heads=2, kv_heads=1, head_dim=32),
-    Geometry("16x64 top-8", 16, 64, 8, hidden=64, ffn=64, vocab=64, heads=2, kv_heads=1, head_dim=32),
+    _small("2x3 top-1", 2, 3, 1, "float32"),
+    _small("32x8 top-2", 32, 8, 2, "bfloat16"),
+    _small("16x64 top-8", 16, 64, 8, "float16"),
 )
-"""Shapes that components are tried on: the smallest, Mixtral's, and many small experts."""
+"""Shapes that components are tried on: the smallest, Mixtral's, many small experts; a dtype each."""
 
 PASSES = (4, 1, 1, 2, 1)
 """Tokens of the passes of a scene; each prefill (more than one token) begins a sequence."""

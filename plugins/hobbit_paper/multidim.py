@@ -43,7 +43,7 @@ class MultidimComponent(CacheComponent):
             ConfigError: if a weight is negative or the weights do not sum to 1.
         """
         weights = (self.w_lru, self.w_lfu, self.w_lhu, self.w_fld)
-        if min(weights) < 0 or abs(sum(weights) - 1) > _TOLERANCE:
+        if min(weights) < 0 or not abs(sum(weights) - 1) <= _TOLERANCE:  # so written, NaN fails too
             shown = " + ".join(f"{weight:g}" for weight in weights)
             raise ConfigError(
                 f"cache weights w_lru + w_lfu + w_lhu + w_fld = {shown} = {sum(weights):g}; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hobbit_paper.mixed_precision import MixedPrecision, MixedPrecisionComponent, RunMode
@@ -100,7 +102,7 @@ def test_variants_keep_the_contract() -> None:
     check_component(MixedPrecisionComponent(t2=0.0))
 
 
-@pytest.mark.parametrize("options", [{"t1": -0.1}, {"t2": 1.5}])
+@pytest.mark.parametrize("options", [{"t1": -0.1}, {"t2": 1.5}, {"t2": math.nan}])
 def test_thresholds_outside_the_scores_are_refused(options: dict[str, float], context: Context) -> None:
     with pytest.raises(ConfigError, match=r"outside \[0, 1\]"):
         MixedPrecisionComponent(**options).build(context)

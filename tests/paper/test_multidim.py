@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hobbit_paper.layer_distance import layer_distances
@@ -57,7 +59,7 @@ def test_a_new_sequence_leaves_only_the_distance(context: Context) -> None:
     np.testing.assert_allclose(scores, [0.25, 0.25 * 3 / 4])
 
 
-@pytest.mark.parametrize("weights", [{"w_lru": 0.5}, {"w_lru": -0.25, "w_lfu": 0.75}])
+@pytest.mark.parametrize("weights", [{"w_lru": 0.5}, {"w_lru": -0.25, "w_lfu": 0.75}, {"w_fld": math.nan}])
 def test_weights_that_are_no_shares_are_refused(weights: dict[str, float], context: Context) -> None:
     with pytest.raises(ConfigError, match="must sum to 1"):
         MultidimComponent(**weights).build(context)
