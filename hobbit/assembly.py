@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hobbit.api import (
@@ -11,6 +11,7 @@ from hobbit.api import (
     BlobLayout,
     CachePolicy,
     Context,
+    DeviceComponent,
     ExpertSource,
     Geometry,
     Quantizer,
@@ -88,7 +89,7 @@ def assemble(
     context.future = future
     quantizer = setup.quantizer.build(context)
     context.blob_bytes = _blob_bytes(quantizer, geometry.expert_tensors(), context.precisions)
-    device = setup.device.build(context)
+    device = _device(setup).build(context)
     context.costs = device.costs
     loader = context.loader = setup.loader.build(context)
     context.precisions = context.precisions[: loader.levels]
@@ -116,6 +117,12 @@ def assemble(
     )  # fmt: skip
     notes = [*context.notes, *plan.warnings]
     return Assembly(runtime, metrics, plan, context, quantizer, source, notes)
+
+
+def _device(setup: Setup) -> DeviceComponent:
+    if setup.memory.host == "auto":
+        return setup.device
+    return replace(setup.device, host_memory=setup.memory.host)
 
 
 def _precisions(setup: Setup) -> tuple[str, str]:

@@ -126,13 +126,16 @@ class DeviceComponent(Component):
     """Builds a `Device`. Its options are the device's numbers; every device has at least these.
 
     Sizes are texts such as "24GiB" or "12GB" ("auto": measured). `unified` memory is shared with the host,
-    which keeps `reserve` of it. `high` and `low` are the device's precision pair.
+    which keeps `reserve` of it. `host_memory` is what the host may spend on experts that are not on the
+    device. `high` and `low` are the device's precision pair.
     """
 
     kind: ClassVar[str] = "device"
+    simulated: ClassVar[bool] = False
     label: str = ""
     memory: str = "auto"
     reserve: str = "0"
+    host_memory: str = "auto"
     unified: bool = False
     high: str = "native"
     low: str = "int4"

@@ -42,9 +42,10 @@ class QualityOptions:
 class HobbitConfig:
     """One run. The groups come first: `group=name` chooses in one, `group.option=value` sets what was chosen.
 
-    `prompt` and `prompt_file`: the text to continue (neither: a bundled prompt). `temperature`: 0 is greedy. `stop`: text that ends the
-    generation. `out`: file that results go to (none: standard output). `compare`: presets that replay the
-    same routing beside the run. `deterministic`: freeze whatever would follow measured speeds.
+    `prompt`, `prompt_file`: the text to continue (neither: a bundled one), by up to `max_new_tokens` tokens or to
+    the text `stop`. `deterministic`: freeze whatever would follow measured speeds. `compare`: presets that
+    replay the same routing beside the run. `output`: text or json, written to the file `out` (none: standard
+    output).
     """
 
     task: Task = MISSING
@@ -66,6 +67,7 @@ class HobbitConfig:
     temperature: float = 0.0
     stop: str | None = None
     seed: int = 0
+    threads: int = 0
     deterministic: bool = True
     compare: list[str] = field(default_factory=lambda: ["on_demand", "mixtral_offloading", "belady"])
     output: Output = Output.text

@@ -1,0 +1,71 @@
+"""What a live task starts from: the prompt, the checkpoint and the geometry that its options name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hobbit.config.schema import HobbitConfig
+from hobbit.config.store import OWN_GEOMETRY
+from hobbit.errors import ConfigError
+from hobbit.geometry import Geometry
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_PROMPT = "The old man looked at the sea for a long time before he spoke."
+
+
+SMALL_MODEL = 100_000_000
+"""Parameters below which one CPU thread is fastest."""
+
+
+def prompt_of(config: HobbitConfig) -> str:
+    """The text to continue: `prompt`, else the content of `prompt_file`, else a bundled line.
+
+    Raises:
+        ConfigError: if both are given, or the file cannot be read as UTF-8.
+    """
+    if config.prompt is not None and config.prompt_file is not None:
+        raise ConfigError("prompt and prompt_file are both given; choose one")
+    if config.prompt_file is not None:
+        try:
+            return Path(config.prompt_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ConfigError(f"prompt_file={config.prompt_file!r} cannot be read: {reason}") from None
+    return DEFAULT_PROMPT if config.prompt is None else config.prompt
+
+
+def load_model(config: HobbitConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The checkpoint that `model=` names, and the threads that suit it. Raises ModelError."""
+    import torch
+
+    from hobbit.engine.checkpoint import load_checkpoint
+
+    model, tokenizer = load_checkpoint(config.model.location)
+    # Threads cost a small matrix more than they gain, and far more where others use the cores.
+    small = model.num_parameters() < SMALL_MODEL
+    threads = config.threads or (1 if small else torch.get_num_threads())
+    torch.set_num_threads(threads)
+    return model, tokenizer
+
+
+def charged_geometry(config: HobbitConfig, simulated: bool, overrides: Sequence[str]) -> Geometry | None:
+    """The geometry whose bytes and flops are charged; None: the model's own.
+
+    On a simulated device a model may stand in for a reference geometry of its shape, as the bundled one does
+    for Mixtral-8x7B; a device that really runs moves the bytes there are.
+
+    Raises:
+        ConfigError: if a geometry was asked for where it cannot count.
+    """
+    own = config.geometry.name == OWN_GEOMETRY.name
+    if simulated:
+        return None if own else config.geometry
+    if not own and any(word.startswith("geometry=") for word in overrides):
+        raise ConfigError(
+            f"geometry={config.geometry.name} counts on simulated devices only; leave it out, or run on one"
+        )
+    return None
