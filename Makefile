@@ -1,7 +1,8 @@
 # `make run` and `make test` set everything up on a fresh machine; a second call goes straight to work.
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt
+# Without --no-compile pip byte-compiles all of torch, which takes longer than the rest.
+PIP := $(VENV)/bin/python -m pip install -qq --no-compile --constraint constraints.txt
 
 .PHONY: run test
 
@@ -18,9 +19,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "setting up $(VENV): this takes a few minutes once"
 	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "setting up $(VENV): this takes a few minutes once"
 	$(PIP) --editable ".[dev]"
 	@touch $@ $(VENV)/.installed

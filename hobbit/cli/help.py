@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from hobbit.config.catalogue import GROUPS, POLICY, choices
 from hobbit.config.schema import HobbitConfig, QualityOptions
-from hobbit.registry import Option, options_of
+from hobbit.registry import options_of
 from hobbit.setup import MemoryOptions
 
 INTRODUCTION = """\
@@ -24,13 +26,17 @@ CLOSING = """\
 flags of Hydra: --cfg job, --multirun (-m), --info, --resolve; all of them: --hydra-help
 exit codes: 0; 2 for an error that you can mend (one line on stderr); 130 after Ctrl-C"""
 
-_SECTIONS = {"memory": MemoryOptions, "quality": QualityOptions}
+WIDTH = 108
+
+_SECTIONS = {"": HobbitConfig, "memory.": MemoryOptions, "quality.": QualityOptions}
+"""The options that every run has beside those of its groups, by the prefix of their keys."""
 
 
 def help_text() -> str:
     """The whole text: what it does, examples, the names in every group, the options with their defaults."""
     groups = [_group(group) for group in (POLICY, *(group for group in GROUPS if group != POLICY))]
-    return "\n\n".join([INTRODUCTION, *groups, _options(), CLOSING])
+    sections = [_section(prefix, schema) for prefix, schema in _SECTIONS.items()]
+    return "\n\n".join([INTRODUCTION, *groups, *sections, CLOSING])
 
 
 def _group(group: str) -> str:
@@ -39,12 +45,9 @@ def _group(group: str) -> str:
     return "\n".join([f"{group}=", *(f"  {name:{width}}  {line}" for name, line in names.items())])
 
 
-def _options() -> str:
-    """Plain options, then those of the two sections that every run has."""
-    own = [option for option in options_of(HobbitConfig) if option.name not in (*GROUPS, *_SECTIONS)]
-    nested = [
-        Option(f"{section}.{name}", type_, default)
-        for section, schema in _SECTIONS.items()
-        for name, type_, default in options_of(schema)
-    ]
-    return "\n".join(["options:", *(f"  {option}" for option in [*own, *nested])])
+def _section(prefix: str, schema: type) -> str:
+    """The options of a section with their types and defaults, under what its docstring says of them."""
+    meaning = wrap(" ".join((schema.__doc__ or "").split()), WIDTH)
+    elsewhere = {*GROUPS, *(key.removesuffix(".") for key in _SECTIONS)}
+    own = [option for option in options_of(schema) if prefix + option.name not in elsewhere]
+    return "\n".join([f"{prefix}options", *meaning, *(f"  {prefix}{option}" for option in own)])

@@ -59,7 +59,5 @@ def test_in_a_sweep_a_comma_is_a_comma(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     assert main(["--multirun", "prompt=a, ${b} or ???", "seed=1,2"]) == 0
     second, first = ARRIVED.pop(), ARRIVED.pop()
-    assert [(run.prompt, run.seed) for run in (first, second)] == [
-        ("a, ${b} or ???", 1),
-        ("a, ${b} or ???", 2),
-    ]
+    assert first.prompt == second.prompt == "a, ${b} or ???"
+    assert (first.seed, second.seed) == (1, 2)
