@@ -20,7 +20,7 @@ class ExpertCall:
     ascending order, as transformers' eager experts do, so the result is bit for bit the same.
     """
 
-    __slots__ = ("_groups", "_hidden", "_maths", "_outputs", "_skipped", "_weights", "renormalise")
+    __slots__ = ("_groups", "_hidden", "_maths", "_outputs", "_renormalise", "_skipped", "_weights")
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class ExpertCall:
         self._groups = TokenGroups(experts)
         self._outputs: dict[int, torch.Tensor] = {}
         self._skipped: list[int] = []
-        self.renormalise = renormalise
+        self._renormalise = renormalise
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Run one expert, where its `tensors` are, on the tokens that chose it; keeps the output [t, d]."""
         hidden = self._hidden
-        if len(hidden) == 1:
+        if hidden.shape[0] == 1:
             state = hidden
         else:
             state = hidden[self._groups.tokens(expert).to(hidden.device)]
@@ -70,18 +70,23 @@ class ExpertCall:
         if unserved:
             raise RuntimeError(f"{unserved} chosen experts were neither computed nor skipped")
         weights = self._weights
-        if self._skipped and self.renormalise:
+        if self._skipped and self._renormalise:
             weights = self._groups.without(self._skipped, weights)
         final = torch.zeros_like(self._hidden)
-        one_token = len(final) == 1
-        for expert in sorted(self._outputs):
-            if one_token:
-                # A slice, not a scalar: a 0-dim weight would not promote bf16 outputs to its float32.
-                rank = self._groups.rank(expert)
-                final += (self._outputs[expert] * weights[:, rank : rank + 1]).to(final.dtype)
-            else:
-                tokens = self._groups.tokens(expert).to(final.device)
-                ranks = self._groups.ranks(expert).to(final.device)
-                weighted = self._outputs[expert] * weights[tokens, ranks, None]
-                final.index_add_(0, tokens, weighted.to(final.dtype))
+        if final.shape[0] == 1:
+            self._add_one_token(final, weights)
+        else:
+            self._add_tokens(final, weights)
         return final
+
+    def _add_one_token(self, final: torch.Tensor, weights: torch.Tensor) -> None:
+        # Columns, not scalars: a 0-dim weight would not promote bf16 outputs to its float32.
+        columns = torch.split(weights, 1, dim=1)
+        for expert, output in sorted(self._outputs.items()):
+            final += (output * columns[self._groups.rank(expert)]).to(final.dtype)
+
+    def _add_tokens(self, final: torch.Tensor, weights: torch.Tensor) -> None:
+        for expert, output in sorted(self._outputs.items()):
+            tokens = self._groups.tokens(expert).to(final.device)
+            ranks = self._groups.ranks(expert).to(final.device)
+            final.index_add_(0, tokens, (output * weights[tokens, ranks, None]).to(final.dtype))
