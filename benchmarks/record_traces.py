@@ -24,14 +24,14 @@ from torch.nn.functional import linear
 
 from benchmarks.training.corpus import DOCUMENT, read_text
 from hobbit.api import Routing
-from hobbit.trace import Trace, TraceHeader, TraceRecorder, measure, write_trace
+from hobbit.trace import RoutingStatistics, Trace, TraceHeader, TraceRecorder, measure, write_trace
 from hobbit.trace.bundled import DOMAINS
 from hobbit.trace.fingerprint import fingerprint_of
 
 CORPUS_NAMES = {"maths": "math"}
 SPLITS = {"train": "train", "test": "val"}
-LENGTHS = ((16, 32), (16, 128), (128, 32), (128, 128))
-"""Prompt and generated tokens of the four sequences: the workloads of HOBBIT, section 5."""
+LENGTHS = ((16, 32), (16, 128), (128, 32), (128, 128), (64, 64), (32, 96))
+"""Prompt and generated tokens of each sequence: the workloads of HOBBIT (arXiv 2411.01433), and two more."""
 
 DEPTH = 4
 
@@ -54,9 +54,9 @@ def cut_prompts(text: str, tokenizer: Any, lengths: Sequence[int], seed: int) ->
         ids: list[int] = []
         while len(ids) < length:  # else the document ended too soon
             start = number * stretch + int(random.integers(stretch))
-            line = text.find("\n", start) + 1
-            document = text[line : min(line + 16 * length, (number + 1) * stretch)].split(DOCUMENT)[0]
-            ids = tokenizer.encode(document, add_special_tokens=False)
+            piece = text[start : min(start + 32 * length, (number + 1) * stretch)]
+            document = piece.partition("\n")[2].split(DOCUMENT)[0]
+            ids = tokenizer.encode(document[: 8 * length], add_special_tokens=False)
         prompts.append(ids[:length])
     return prompts
 
@@ -154,6 +154,13 @@ def header_of(model: Any, folder: Path, domain: str, part: str, sampling: Sampli
     )
 
 
+def summary(statistics: RoutingStatistics) -> str:
+    """The statistics in a line."""
+    repeats, skew = np.mean(statistics.repeats), np.mean(statistics.skew)
+    ahead = " ".join(f"{share:.3f}" for share in statistics.lookahead)
+    return f"repeats {repeats:.3f} skew {skew:.3f} margin {statistics.margin:.3f} ahead {ahead}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -177,7 +184,7 @@ def main() -> None:
             trace = record(model, prompts, [count for _, count in LENGTHS], header, sampling)
             path = arguments.out / f"{domain}.{part}.npz"
             write_trace(trace, path)
-            print(f"{path}: {trace.tokens} tokens, {path.stat().st_size} bytes, {measure(trace)}")
+            print(f"{path}: {trace.tokens} tokens, {path.stat().st_size} bytes, {summary(measure(trace))}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 The model, for sequence s, token t, layer l and expert e:
 
-    logit[t, l, e] = scale * (skew * popularity[s, l, e] + state[t, l, e])
+    logit[t, l, e] = scale * (skew[l] * popularity[s, l, e] + state[t, l, e])
     state[t, l, e] = persistence[l] * state[t-1, l, e] + sqrt(1 - persistence[l]^2) * noise[t, l, e]
-    ahead[t, l, d, e] = logit[t, l+d, e] + scale * error[d] * noise'[t, l, d, e]
+    ahead[t, l, d, e] = logit[t, l+d, e] + std(logit) * error[d] * noise'[t, l, d, e]
 
 All noises and popularities are independent standard normals; logits are rounded to bfloat16, the K largest
 are chosen and weighted by a softmax over them. Popularity makes a sequence prefer some experts, persistence
-makes neighbouring tokens choose alike, the scale makes the first choice more or less dominant, and the error
-makes look-ahead err. The four are found by bisection, on the very noise that the trace is made of, such that
-`measure` finds the wanted statistics again. What the model leaves out: layers choose independently of each
-other, tokens carry no meaning, and no expert is favoured across sequences.
+makes neighbouring tokens choose alike (below zero: alternate), the scale makes the first choice more or less
+dominant, and the error makes look-ahead err. The four are found by bisection, on the very noise that the
+trace is made of, such that `measure` finds the wanted statistics again. What the model leaves out: layers
+choose independently of each other, tokens carry no meaning, and no expert is favoured across sequences.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def generate(
 ) -> Trace:
     """A trace of `sequences` (prompt tokens, generated tokens) whose routing has about these statistics.
 
-    Repeats are stretched over the layers of `shape`; the look-ahead depth is that of the statistics. The
-    same arguments make the same trace. Statistics that the model cannot reach are met as nearly as it can.
+    Repeats and skew are stretched over the layers of `shape`; the look-ahead depth is that of the statistics.
+    The same arguments make the same trace. What the model cannot reach is met as nearly as it can.
 
     Raises:
         TraceError: if a sequence has no prompt, or the shape cannot choose K of E experts.
@@ -94,6 +94,11 @@ def _choose(logits: Floats, top_k: int) -> tuple[npt.NDArray[np.int64], Floats]:
     return experts, (raw / raw.sum(axis=2, keepdims=True)).astype(np.float32)
 
 
+def _stretched(values: Sequence[float], layers: int) -> Real:
+    """One value a layer, by relative depth."""
+    return np.interp(np.linspace(0, 1, layers), np.linspace(0, 1, len(values)), values)
+
+
 def _bisect(wanted: Real, low: float, high: float, found: Callable[[Real], Real]) -> Real:
     """Where the rising functions `found`, one an entry, reach `wanted`; the nearer end if they do not."""
     lows, highs = np.full(wanted.shape, low), np.full(wanted.shape, high)
@@ -123,12 +128,12 @@ class _Source:
 
     def fitted(self, statistics: RoutingStatistics) -> Floats:
         """Logits [T, L, E], bfloat16 values, with the wanted repeats, skew and margin."""
-        places = np.linspace(0, 1, len(statistics.repeats))
-        wanted = np.interp(np.linspace(0, 1, self.shape.layers), places, statistics.repeats)
+        repeats = _stretched(statistics.repeats, self.shape.layers)
+        uneven = _stretched(statistics.skew, self.shape.layers)
         persistence = np.full(self.shape.layers, 0.5)
         for _ in range(_ROUNDS):
-            skew = _bisect(np.array(statistics.skew), 0.0, 8.0, partial(self._skew, persistence))
-            persistence = _bisect(wanted, 0.0, 0.999, partial(self._repeats, skew))
+            skew = _bisect(uneven, 0.0, 8.0, partial(self._skew, persistence))
+            persistence = _bisect(repeats, -0.9, 0.999, partial(self._repeats, skew))
         mixed = self._mix(skew, persistence)
         scale = _bisect(np.array(statistics.margin), 0.0, 16.0, lambda s: _margin(mixed * np.float32(s)))
         return round_to_bfloat16(mixed * np.float32(scale))
@@ -157,7 +162,7 @@ class _Source:
         state[self.starts] = self.noise[self.starts]
         for t in np.setdiff1d(np.arange(self.tokens), self.starts).tolist():
             state[t] += keep * state[t - 1]
-        mixed: Floats = state + np.float32(skew) * self.popularity
+        mixed: Floats = state + skew.astype(np.float32)[:, None] * self.popularity
         return mixed
 
     def _repeats(self, skew: Real, persistence: Real) -> Real:
@@ -166,7 +171,7 @@ class _Source:
     def _skew(self, persistence: Real, skew: Real) -> Real:
         least = self.shape.experts - self.shape.top_k
         top = np.argpartition(self._mix(skew, persistence), least - 1, axis=2)[..., least:]
-        return np.array(skew_of(top, self.starts, self.shape.experts))
+        return skew_of(top, self.starts, self.shape.experts)
 
 
 def _margin(logits: Floats) -> Real:

@@ -19,14 +19,14 @@ class RoutingStatistics:
     """Reuse and predictability of routing. All are shares in [0, 1].
 
     `repeats` has one entry a layer: the share of tokens whose first choice is that of the token before.
-    `skew` is the share of selections that the busiest quarter of a layer's experts takes within one sequence,
-    mean over layers and sequences, weighted by tokens. `margin` is the mean of g1 / (g1 + g2), the first gate
+    `skew` likewise: the share of selections that the busiest quarter of the layer's experts takes within one
+    sequence, mean over sequences, weighted by tokens. `margin` is the mean of g1 / (g1 + g2), the first gate
     weight among the first two (1 where K is 1). `lookahead[d]` is the share of (token, layer) whose first
     choice was the largest of the look-ahead logits d + 1 layers before.
     """
 
     repeats: tuple[float, ...]
-    skew: float
+    skew: tuple[float, ...]
     margin: float
     lookahead: tuple[float, ...]
 
@@ -38,7 +38,7 @@ class RoutingStatistics:
     def from_json(values: Mapping[str, Any]) -> RoutingStatistics:
         """What `to_json` wrote."""
         return RoutingStatistics(
-            tuple(values["repeats"]), values["skew"], values["margin"], tuple(values["lookahead"])
+            tuple(values["repeats"]), tuple(values["skew"]), values["margin"], tuple(values["lookahead"])
         )
 
 
@@ -60,7 +60,7 @@ def measure(trace: Trace) -> RoutingStatistics:
     first_two = weights[..., :2].sum(axis=2)
     return RoutingStatistics(
         tuple(repeats_of(experts[..., 0], trace.sequence_starts).tolist()),
-        skew_of(experts, trace.sequence_starts, trace.header.experts),
+        tuple(skew_of(experts, trace.sequence_starts, trace.header.experts).tolist()),
         float((weights[..., 0] / first_two).mean()),
         tuple(accuracy_of(experts[..., 0], ahead) for ahead in _lookaheads(trace)),
     )
@@ -75,15 +75,18 @@ def repeats_of(first: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> n
     return shares
 
 
-def skew_of(experts: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], count: int) -> float:
-    """Share of selections (`experts` [T, L, K]) that go to the busiest quarter of `count` experts."""
+def skew_of(
+    experts: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.float64]:
+    """Share [L] of selections (`experts` [T, L, K]) that go to the busiest quarter of `count` experts."""
     tokens, layers, top_k = experts.shape
     offsets = np.arange(layers)[None, :, None] * count
-    busy = 0
+    busy: npt.NDArray[np.float64] = np.zeros(layers)
     for part in np.split(experts, starts[1:]):
         counts = np.bincount((part + offsets).ravel(), minlength=layers * count).reshape(layers, count)
-        busy += int(np.sort(counts, axis=1)[:, -max(1, count // 4) :].sum())
-    return busy / int(tokens * layers * top_k)
+        busy += np.sort(counts, axis=1)[:, -max(1, count // 4) :].sum(axis=1)
+    busy /= tokens * top_k
+    return busy
 
 
 def accuracy_of(first: npt.NDArray[np.int64], ahead: Floats) -> float:

@@ -34,7 +34,7 @@ def trace_of(name: str) -> Trace:
     """A bundled trace by its domain, or a generated one of the same shape."""
     if name != SYNTHETIC:
         return bundled_trace(name)
-    statistics = RoutingStatistics((0.25, 0.4), 0.45, 0.7, (0.9, 0.85, 0.8, 0.75))
+    statistics = RoutingStatistics((0.25, 0.4), (0.45, 0.5), 0.7, (0.9, 0.85, 0.8, 0.75))
     return generate(RoutingShape(32, 8, 2), statistics, ((16, 24),), seed=11)
 
 

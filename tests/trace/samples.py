@@ -12,7 +12,7 @@ from hobbit.trace import RoutingStatistics, Trace, TraceHeader, generate
 from hobbit.trace.bits import STORAGE
 from hobbit.types import RoutingShape
 
-STATISTICS = RoutingStatistics((0.2, 0.3, 0.4, 0.3), 0.45, 0.68, (0.92, 0.86, 0.8))
+STATISTICS = RoutingStatistics((0.2, 0.3, 0.4, 0.3), (0.45, 0.5), 0.68, (0.92, 0.86, 0.8))
 
 
 def random_trace(

@@ -90,7 +90,7 @@ def test_header_fields(written: Path) -> None:
     assert header["dtype"] == "bfloat16"
     assert header["router"] == "softmax_topk_renormalised"
     assert header["origin"] == "synthetic"
-    assert header["details"]["statistics"]["skew"] == 0.45
+    assert header["details"]["statistics"]["skew"] == [0.45, 0.5]
 
 
 def test_keys_added_within_a_version_are_ignored(written: Path) -> None:
