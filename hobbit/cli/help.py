@@ -50,4 +50,10 @@ def _section(prefix: str, schema: type) -> str:
     meaning = wrap(" ".join((schema.__doc__ or "").split()), WIDTH)
     elsewhere = {*GROUPS, *(key.removesuffix(".") for key in _SECTIONS)}
     own = [option for option in options_of(schema) if prefix + option.name not in elsewhere]
-    return "\n".join([f"{prefix}options", *meaning, *(f"  {prefix}{option}" for option in own)])
+    return "\n".join(
+        [
+            f"options of {prefix}".removesuffix(" of ").rstrip("."),
+            *meaning,
+            *(f"  {prefix}{option}" for option in own),
+        ]
+    )

@@ -16,10 +16,10 @@ from hobbit.registry import summary_of
 POLICY = "policy"
 """The group of presets. It is no key of the configuration: a preset only chooses in other groups."""
 
-POLICY_GROUPS = ("loader", "prefetcher", "cache", "quantizer", "router", "transfers", "precision")
-"""The groups that a preset may choose in."""
+POLICY_GROUPS = ("loader", "prefetcher", "cache", "router", "transfers")
+"""The groups that make a policy. Quantizer and precision are what policies are compared at."""
 
-GROUPS = ("task", "device", "model", "geometry", *POLICY_GROUPS, POLICY)
+GROUPS = ("task", "device", "model", "geometry", *POLICY_GROUPS, "quantizer", "precision", POLICY)
 """Every group that `group=option` can choose in."""
 
 

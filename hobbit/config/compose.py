@@ -45,7 +45,10 @@ def policy_of(overrides: Sequence[str]) -> str:
 
 
 def with_policy(overrides: Sequence[str], policy: str) -> HobbitConfig:
-    """The same run under another preset: whatever chose or tuned the old policy's components is dropped."""
+    """The same run under another preset: what chose or tuned the old policy's components is dropped.
+
+    Precision and quantizer stay as the user set them; what the old preset chose there is not carried over.
+    """
     kept = [word for word in overrides if word.lstrip("+~").split("=")[0].split(".")[0] not in POLICY_GROUPS]
     kept = [word for word in kept if not word.startswith(f"+{POLICY}=")]
     return compose_overrides([*kept, *to_overrides([f"{POLICY}={policy}"])])

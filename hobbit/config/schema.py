@@ -46,7 +46,7 @@ class HobbitConfig:
     """One run. The groups come first: `group=name` chooses in one, `group.option=value` sets what was chosen.
 
     `prompt`, `prompt_file`: the text to continue (neither: a bundled one), by `max_new_tokens` tokens at most
-    or to the text `stop`. `temperature`: 0 is greedy. `threads`: of the CPU (0: as torch chooses).
+    or to the text `stop`. `temperature`: 0 is greedy. `threads`: of the CPU (0: as fits the model).
     `deterministic`: freeze whatever would follow measured speeds. `compare`: presets that replay the same
     routing beside the run. `output`: text or json, to the file `out` (none: the terminal).
     """

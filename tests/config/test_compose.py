@@ -85,11 +85,20 @@ def test_the_bundled_model_lies_in_the_package() -> None:
 
 
 def test_the_same_run_under_another_policy() -> None:
-    words = ["policy=hobbit", "cache=lru", "loader.t1=0.5", "seed=7", "device=sim", "prompt=${a}, 'b'"]
+    words = [
+        "policy=hobbit",
+        "cache=lru",
+        "loader.t1=0.5",
+        "seed=7",
+        "device=sim",
+        "prompt=${a}, 'b'",
+        "precision=native",
+    ]
     overrides = to_overrides(words)
     assert policy_of(overrides) == "hobbit"
     assert policy_of([]) == "on_demand"
     other = with_policy(overrides, "lfu")
     assert (other.cache.name, other.loader.name, other.prefetcher.name) == ("lfu", "on_demand", "none")
     same = compose_overrides(overrides)
-    assert (other.seed, other.device, other.prompt) == (same.seed, same.device, same.prompt)
+    assert (other.seed, other.prompt, other.device) == (same.seed, same.prompt, same.device)
+    assert other.precision == same.precision
