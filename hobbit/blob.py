@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 ALIGNMENT = 64
-"""Bytes. Every tensor in a blob, and every blob, starts on this boundary: misaligned views change fp32 results."""
+"""Bytes. Every blob and every tensor in it starts on this boundary: misaligned views change fp32 results."""
 
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 """Size in bytes of the dtypes that a blob may hold, by their torch name."""

@@ -33,7 +33,7 @@ class Geometry:
     tied_embeddings: bool = False
     dtype: str = "bfloat16"
     kv_values_per_token: int = 0
-    """Values of KV cache per token and layer where attention compresses them (MLA); 0: 2 x kv_heads x head_dim."""
+    """KV values per token and layer where attention compresses them (MLA); 0: 2 x kv_heads x head_dim."""
     attention_weights: int = 0
     """Weights of one attention block where it is not plain q, k, v, o; 0: computed from the heads."""
     source: str = ""

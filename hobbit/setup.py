@@ -34,8 +34,8 @@ class PrecisionOptions:
 
 @dataclass
 class TransferOptions:
-    """`block`: bytes after which an urgent copy may interrupt a prefetch ("0": never; HOBBIT). `window`: prefetches
-    issued at most per layer, the rest waits in the queue (0: no limit)."""
+    """`block`: bytes after which an urgent copy may interrupt a prefetch ("0": never; HOBBIT). `window`:
+    prefetches issued at most per layer, the rest waits in the queue (0: no limit)."""
 
     block: str = "0"
     window: int = 0

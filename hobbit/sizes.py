@@ -23,7 +23,7 @@ def parse_size(text: str | int, option: str) -> int:
     match = _PATTERN.fullmatch(str(text))
     factor = _UNITS.get(match.group(2).lower()) if match else None
     if match is None or factor is None or round(float(match.group(1)) * factor) < 0:
-        raise ConfigError(f"{option}={text!r} is not a size; write a number and a unit, such as 12GB or 24GiB")
+        raise ConfigError(f"{option}={text!r} is not a size; write a number and a unit, as in 12GB or 24GiB")
     return round(float(match.group(1)) * factor)
 
 

@@ -54,7 +54,7 @@ class CachePolicy(Protocol):
         ...
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
-        """Worth of every resident of the pool, [S]: the least evictable one leaves; ties go to the lowest slot."""
+        """Worth of every resident, [S]: the least leaves that may be evicted; ties go to the lowest slot."""
         ...
 
     def begin_sequence(self) -> None:

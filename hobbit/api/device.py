@@ -96,6 +96,8 @@ class Device(Protocol):
 
     simulated: bool
     costs: CostModel
+    place: str
+    """Torch name of where a live model's activations live: "cpu", "cuda", "mps"."""
 
     def prepare(
         self, layout: SlotLayout, quantizer: Quantizer, source: ExpertSource | None, block_bytes: int = 0

@@ -15,7 +15,7 @@ NATIVE = "native"
 
 
 class Quantizer(Protocol):
-    """Encodes experts to blobs and back. `layout` needs no torch, so that budgets and replays do not either."""
+    """Encodes experts to blobs and back. `layout` needs no torch, so budgets and replays need none."""
 
     def layout(self, tensors: Mapping[str, TensorSpec], precision: str) -> BlobLayout:
         """The blob that `tensors` (in the order given) make at `precision`.

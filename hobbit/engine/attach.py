@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from hobbit.engine.attachment import Attachment
@@ -19,14 +20,16 @@ def attach(
 ) -> Attachment:
     """Let `runtime` serve the experts of `model` from now on; `recorder` hears of the routing.
 
-    The experts' own parameters are freed, since the store holds them (None: they stay, for a runtime that
-    serves the model's own weights). `depth` layers of gate look-ahead are computed, by default as many as
-    the runtime's prefetcher wants; a recorder may want more.
+    The model moves to where the device keeps activations. The experts' own parameters are freed, since the
+    store holds them (None: they stay, for a runtime that serves the model's own weights). `depth` layers of
+    gate look-ahead are computed, by default as many as the runtime's prefetcher wants; a recorder may want
+    more.
 
     Raises:
         ModelError: if the model is not a mixture of experts that hobbit can run.
     """
     attachment = Attachment(model, runtime, store)
+    nn.Module.to(model, runtime.device.place)  # without its experts: they never all live there
     attachment.look_ahead(runtime.depth if depth is None else depth)
     attachment.renormalise(runtime.loader.renormalise)
     if recorder is not None or runtime.router.needs_logits:

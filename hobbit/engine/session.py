@@ -79,7 +79,7 @@ def open_session(
     layers = find_layers(model)
     own = measure_geometry(model, layers, name)
     charged = own if geometry is None else _fitting(geometry, own)
-    live = LiveExperts(layers)
+    live = LiveExperts(layers, setup.device.pinned)
     assembly = assemble(setup, charged, tokens=tokens, live=live, observers=observers, future=future)
     recorder = TraceRecorder(_header(own, name, setup.seed)) if record else None
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None

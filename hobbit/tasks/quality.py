@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+
+import torch
 
 from hobbit.engine.quality import Passage, Quality, measure_quality, reference
 from hobbit.engine.resident import ResidentServer
@@ -22,7 +25,7 @@ def sample_quality(session: Session, domains: Sequence[str], tokens: int, progre
         ConfigError: if a domain is unknown, or its text has fewer tokens than asked for.
     """
     passages = {domain: _passages(session, domain, tokens) for domain in domains}
-    server = ResidentServer(session.live.tensors)
+    server = ResidentServer(partial(_placed, session))
     session.attachment.listen(None)
     progress.stage(f"quality: the reference, {tokens} tokens a domain")
     references = reference(session.attachment, server, passages)
@@ -30,11 +33,18 @@ def sample_quality(session: Session, domains: Sequence[str], tokens: int, progre
     return measure_quality(session.model, passages, references)
 
 
+def _placed(session: Session, layer: int, expert: int) -> dict[str, torch.Tensor]:
+    """An expert at high precision where activations live, so that the reference runs the same kernels."""
+    place = session.assembly.runtime.device.place
+    return {name: tensor.to(place) for name, tensor in session.live.tensors(layer, expert).items()}
+
+
 def _passages(session: Session, domain: str, tokens: int) -> list[Passage]:
     """Consecutive pieces of the domain's text that fit the model's context, `tokens` decoded ones in all."""
     ids: list[int] = session.tokenizer(bundled_prompt(domain))["input_ids"]
     limit = getattr(session.model.config.get_text_config(), "max_position_embeddings", len(ids)) - PREFILL - 1
-    passages, start, left = [], 0, tokens
+    passages: list[Passage] = []
+    start, left = 0, tokens
     while left > 0:
         count = min(left, limit)
         piece = ids[start : start + PREFILL + count + 1]

@@ -23,6 +23,7 @@ class Simulator:
     """
 
     simulated = True
+    place = "cpu"
 
     def __init__(
         self,

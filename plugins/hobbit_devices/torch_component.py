@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from hobbit.api import Context, DeviceComponent
 from hobbit.errors import BudgetError, ConfigError
@@ -20,8 +19,6 @@ class TorchComponent(DeviceComponent):
     `in_place` are made by the computing thread itself.
     """
 
-    pinned: ClassVar[bool] = False
-    """Whether the store's pages should be locked, for copies at the link's full rate."""
     tflops: float = 1.0
     memory_gb_s: float = 50.0
     link_gb_s: float = 25.0

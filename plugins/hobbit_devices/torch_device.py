@@ -43,6 +43,7 @@ class TorchDevice:
         threaded_host: bool = True,
     ) -> None:
         self.torch_device = torch_device
+        self.place = str(torch_device)
         self.costs = costs
         self._link = link
         self._in_place = in_place
