@@ -50,10 +50,5 @@ def _section(prefix: str, schema: type) -> str:
     meaning = wrap(" ".join((schema.__doc__ or "").split()), WIDTH)
     elsewhere = {*GROUPS, *(key.removesuffix(".") for key in _SECTIONS)}
     own = [option for option in options_of(schema) if prefix + option.name not in elsewhere]
-    return "\n".join(
-        [
-            f"options of {prefix}".removesuffix(" of ").rstrip("."),
-            *meaning,
-            *(f"  {prefix}{option}" for option in own),
-        ]
-    )
+    title = f"options of {prefix[:-1]}" if prefix else "options"
+    return "\n".join([title, *meaning, *(f"  {prefix}{option}" for option in own)])

@@ -85,15 +85,8 @@ def test_the_bundled_model_lies_in_the_package() -> None:
 
 
 def test_the_same_run_under_another_policy() -> None:
-    words = [
-        "policy=hobbit",
-        "cache=lru",
-        "loader.t1=0.5",
-        "seed=7",
-        "device=sim",
-        "prompt=${a}, 'b'",
-        "precision=native",
-    ]
+    of_policy = ["policy=hobbit", "cache=lru", "loader.t1=0.5"]
+    words = [*of_policy, "seed=7", "device=sim", "prompt=${a}, 'b'", "precision=native"]
     overrides = to_overrides(words)
     assert policy_of(overrides) == "hobbit"
     assert policy_of([]) == "on_demand"
