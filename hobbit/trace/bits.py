@@ -17,18 +17,16 @@ STORAGE: dict[str, npt.DTypeLike] = {"bfloat16": np.uint16, "float16": np.float1
 
 
 def to_stored(values: Floats, dtype: str) -> Stored:
-    """`values` in the storage of `dtype`; every value must be one of that dtype's.
-
-    Raises:
-        TraceError: if a value would be rounded, for a rounded logit flips decisions.
-    """
+    """`values` in the storage of `dtype`, which must hold them."""
     if dtype == "bfloat16":
-        stored: Stored = (np.ascontiguousarray(values).view(np.uint32) >> 16).astype(np.uint16)
-    else:
-        stored = values.astype(STORAGE[dtype])
-    if not np.array_equal(to_floats(stored, dtype), values, equal_nan=True):
-        raise TraceError(f"logits were not computed in {dtype}; give the recorder the dtype of the router")
-    return stored
+        return (np.ascontiguousarray(values).view(np.uint32) >> 16).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        return values.astype(STORAGE[dtype])
+
+
+def holds(dtype: str, values: Floats) -> bool:
+    """Whether `dtype` has every one of `values`, without rounding."""
+    return np.array_equal(to_floats(to_stored(values, dtype), dtype), values, equal_nan=True)
 
 
 def to_floats(stored: Stored, dtype: str) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hobbit.api.router import Routing
 from hobbit.errors import TraceError
-from hobbit.trace.bits import Floats, Stored, to_stored
+from hobbit.trace.bits import Floats, Stored, holds, to_stored
 from hobbit.trace.header import TraceHeader
 from hobbit.trace.trace import Trace
 
@@ -75,35 +75,42 @@ class TraceRecorder:
     def trace(self) -> Trace:
         """Everything recorded so far.
 
+        Logits that the header's dtype cannot hold exactly are kept as float32, for a rounded logit flips
+        decisions; look-ahead that no layer had is left out; the header says so.
+
         Raises:
-            TraceError: if nothing was recorded, or logits are not of the header's dtype.
+            TraceError: if nothing was recorded.
         """
         if not self._count:
             raise TraceError("nothing was recorded; run at least one pass")
-        readable = all(routing.logits is not None for layers in self._parts for routing in layers)
-        header = self.header if readable else replace(self.header, depth=0)
+        logits, lookahead = self._logits(), self._lookahead()
+        dtype, depth = self.header.dtype, 0 if lookahead is None else self.header.depth
+        if not all(holds(dtype, values) for values in (logits, lookahead) if values is not None):
+            dtype = "float32"
         return Trace(
-            header,
+            replace(self.header, dtype=dtype, depth=depth),
             np.concatenate(self._tokens),
             np.array(self._pass_starts, np.int64),
             np.array([start for start in self._sequence_starts if start < self._count], np.int64),
-            self._stack([[r.experts for r in layers] for layers in self._parts]).astype(header.expert_dtype),
-            self._stack([[r.weights for r in layers] for layers in self._parts]).astype(np.float32),
-            self._logits() if readable else None,
-            self._lookahead() if header.depth else None,
+            self._stack(lambda routing: routing.experts).astype(self.header.expert_dtype),
+            self._stack(lambda routing: routing.weights).astype(np.float32),
+            None if logits is None else to_stored(logits, dtype),
+            None if lookahead is None else to_stored(lookahead, dtype),
         )
 
-    @staticmethod
-    def _stack(parts: list[list[Stored]]) -> Stored:
-        return np.concatenate([np.stack(layers, axis=1) for layers in parts])  # [T, L, ...]
+    def _stack(self, part: Callable[[Routing], Stored]) -> Stored:
+        """[T, L, ...] of what `part` picks from every routing."""
+        return np.concatenate([np.stack(list(map(part, layers)), axis=1) for layers in self._parts])
 
-    def _logits(self) -> Stored:
-        values = [[r.logits for r in layers if r.logits is not None] for layers in self._parts]
-        return to_stored(self._stack(values), self.header.dtype)
+    def _logits(self) -> Floats | None:
+        if any(routing.logits is None for layers in self._parts for routing in layers):
+            return None
+        return self._stack(lambda routing: np.asarray(routing.logits))
 
-    def _lookahead(self) -> Stored:
-        values = [[self._padded(r) for r in layers] for layers in self._parts]
-        return to_stored(self._stack(values), self.header.dtype)
+    def _lookahead(self) -> Floats | None:
+        if all(routing.lookahead is None for layers in self._parts for routing in layers):
+            return None
+        return self._stack(self._padded) if self.header.depth else None
 
     def _padded(self, routing: Routing) -> Floats:
         """[T, D, E], zero where there was no later layer."""

@@ -38,9 +38,14 @@ def test_random_traces_survive(trace: Trace) -> None:
     again = rerecord(trace)
     for name in ("token_ids", "pass_starts", "sequence_starts", "experts", "weights"):
         assert np.array_equal(getattr(again, name), getattr(trace, name)), name
-    for name in ("logits", "lookahead"):
-        one, other = getattr(again, name), getattr(trace, name)
-        assert (one is None and other is None) or one.tobytes() == other.tobytes()
+    assert trace.logits is not None
+    assert again.logits is not None
+    assert again.logits.tobytes() == trace.logits.tobytes()
+    if trace.lookahead is None or trace.header.layers == 1:
+        assert again.lookahead is None
+    else:
+        assert again.lookahead is not None
+        assert again.lookahead.tobytes() == trace.lookahead.tobytes()
 
 
 def test_what_a_routing_holds() -> None:
@@ -103,13 +108,30 @@ def test_a_recorder_keeps_copies_and_forgets_broken_passes() -> None:
     assert trace.experts[0, 0, 0] == 0
 
 
-def test_logits_that_would_be_rounded_are_refused() -> None:
-    recorder = TraceRecorder(TraceHeader("m", layers=1, experts=4, top_k=1, dtype="bfloat16"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("value", "kept"), [(0.5, True), (0.1, False), (1e30, False), (np.inf, True)])
+def test_logits_are_never_rounded(dtype: str, value: float, kept: bool) -> None:
+    recorder = TraceRecorder(TraceHeader("m", layers=1, experts=4, top_k=1, dtype=dtype))
     recorder.begin_pass([5])
-    recorder.layer(0, routing(1, 0.1))
+    recorder.layer(0, routing(1, value))
     recorder.end_pass()
-    with pytest.raises(TraceError, match="not computed in bfloat16"):
-        recorder.trace()
+    trace = recorder.trace()
+    assert trace.header.dtype == (dtype if kept else "float32")
+    (read,) = trace.routings(next(trace.passes()))
+    assert read.logits is not None
+    assert (read.logits == np.float32(value)).all()
+
+
+def test_look_ahead_that_no_layer_had_is_not_invented() -> None:
+    recorder = TraceRecorder(TraceHeader("m", layers=2, experts=4, top_k=1, depth=1))
+    recorder.begin_pass([5])
+    for layer in range(2):
+        recorder.layer(layer, routing(1))
+    recorder.end_pass()
+    trace = recorder.trace()
+    assert trace.logits is not None
+    assert trace.lookahead is None
+    assert trace.header.depth == 0
 
 
 def test_routers_that_cannot_be_read_leave_no_logits() -> None:
