@@ -21,12 +21,10 @@ def test_bytes_are_those_of_the_model(family: str) -> None:
     assert geometry.top_k == model.config.num_experts_per_tok
 
 
-def test_mixtral_needs_no_correction() -> None:
+def test_plain_attention_counts_its_four_matrices() -> None:
     model = tiny_model("mixtral")
     geometry = measure_geometry(model, find_layers(model), "mixtral")
-    plain = geometry.attention_weights
-    geometry.attention_weights = 0
-    assert geometry.layer_values == plain + geometry.layer_values - 2 * 64 * (4 + 2) * 16
+    assert geometry.attention_weights == 2 * 64 * (4 + 2) * 16  # q and o of 4 heads, k and v of 2
 
 
 def test_dense_layers_are_told_apart() -> None:
