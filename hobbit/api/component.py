@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,6 +74,17 @@ class LoaderComponent(Component):
     """Builds a `Loader`."""
 
     kind: ClassVar[str] = "loader"
+
+    def calibrates(self, bundled: bool, chosen: Collection[str]) -> bool:
+        """True if options are to be fitted to the routing before `build`; see `calibrated`.
+
+        `bundled` tells whether the routing is the bundled model's, `chosen` which options the user set.
+        """
+        return False
+
+    def calibrated(self, scores: npt.NDArray[np.float64]) -> LoaderComponent:
+        """This loader with options fitted to the unimportance of its coming selections, `scores` [n]."""
+        return self
 
     def build(self, context: Context) -> Loader:
         """The loader."""

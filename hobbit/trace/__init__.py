@@ -7,6 +7,7 @@ from hobbit.trace.file import read_trace, write_trace
 from hobbit.trace.generate import generate
 from hobbit.trace.header import TraceHeader
 from hobbit.trace.recorder import TraceRecorder
+from hobbit.trace.scores import selection_scores
 from hobbit.trace.statistics import RoutingStatistics, measure
 from hobbit.trace.trace import Pass, Trace
 
@@ -20,5 +21,6 @@ __all__ = [
     "generate",
     "measure",
     "read_trace",
+    "selection_scores",
     "write_trace",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
 
 from hobbit.api import (
     HIGH,
@@ -21,6 +24,7 @@ from hobbit.api import (
     serving_level,
 )
 from hobbit.errors import ConfigError
+from hobbit_paper.thresholds import calibrate_thresholds
 
 _USE = tuple(Decision(Action.USE, level) for level in (HIGH, LOW))
 _LOAD = tuple(Decision(Action.LOAD, level) for level in (HIGH, LOW))
@@ -32,6 +36,14 @@ class RunMode(Enum):
 
     device = "device"
     cooperative = "cooperative"
+
+
+class Calibrate(Enum):
+    """On which models the thresholds are found anew, from the routing of the run's own prompt or trace."""
+
+    never = "never"
+    elsewhere = "elsewhere"  # not on the bundled model, whose thresholds these are
+    always = "always"
 
 
 @dataclass
@@ -46,6 +58,9 @@ class MixedPrecisionComponent(LoaderComponent):
     resident low copy a skip decision, and a high demand only with `accept_low`. `renormalise` scales the
     gate weights that remain after a skip (off: the layer's output just lacks the skipped expert).
     In `mode=cooperative` a miss runs on the host where that is faster than copying and running it.
+
+    `calibrate` replaces the thresholds by quantiles of the routing at hand, such that `calibrate_high` of its
+    selections load high and `calibrate_low` low (the paper's shares on Mixtral-8x7B).
     """
 
     name: ClassVar[str] = "mixed_precision"
@@ -57,6 +72,30 @@ class MixedPrecisionComponent(LoaderComponent):
     accept_low: bool = False
     renormalise: bool = False
     mode: RunMode = RunMode.device
+    calibrate: Calibrate = Calibrate.never
+    calibrate_high: float = 0.67
+    calibrate_low: float = 0.30
+
+    def calibrates(self, bundled: bool, chosen: Collection[str]) -> bool:
+        """As `calibrate` says; thresholds that the user chose are kept."""
+        if {"t1", "t2"} & set(chosen):
+            return False
+        return self.calibrate is Calibrate.always or (self.calibrate is Calibrate.elsewhere and not bundled)
+
+    def calibrated(self, scores: npt.NDArray[np.float64]) -> MixedPrecisionComponent:
+        """The same loader with thresholds that give the wanted shares on `scores` [n].
+
+        Raises:
+            ConfigError: if the wanted shares are none.
+        """
+        high, low = self.calibrate_high, self.calibrate_low
+        if not (high >= 0 and low >= 0 and high + low <= 1):  # so written, NaN fails too
+            raise ConfigError(
+                f"loader.calibrate_high={high} and loader.calibrate_low={low} are not shares of one whole; "
+                "give two numbers from 0 that sum to 1 at most"
+            )
+        t1, t2 = calibrate_thresholds(scores, high, low)
+        return replace(self, t1=t1, t2=t2, calibrate=Calibrate.never)
 
     def build(self, context: Context) -> MixedPrecision:
         """The loader.
