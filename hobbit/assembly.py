@@ -23,7 +23,7 @@ from hobbit.errors import ConfigError
 from hobbit.memory import MemoryPlan, plan_memory
 from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
 from hobbit.setup import Setup
-from hobbit.sizes import format_size, parse_size
+from hobbit.sizes import format_size, parse_budget, parse_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,12 +88,14 @@ def assemble(
     )
     context.future = future
     quantizer = setup.quantizer.build(context)
-    context.blob_bytes = _blob_bytes(quantizer, geometry.expert_tensors(), context.precisions)
+    context.blob_bytes = _blob_bytes(quantizer, geometry, context.precisions)
     device = _device(setup).build(context)
     context.costs = device.costs
     loader = context.loader = setup.loader.build(context)
     context.precisions = context.precisions[: loader.levels]
     context.blob_bytes = context.blob_bytes[: loader.levels]
+    if loader.levels > len(context.blob_bytes):
+        quantizer.layout(geometry.expert_tensors(), context.precisions[-1])  # raises: says what does not fit
     router = setup.router.build(context)
     prefetcher = setup.prefetcher.build(context)
     cache = setup.cache.build(context)
@@ -131,17 +133,25 @@ def _precisions(setup: Setup) -> tuple[str, str]:
     return high, low
 
 
-def _blob_bytes(
-    quantizer: Quantizer, tensors: Mapping[str, TensorSpec], precisions: Sequence[str]
-) -> tuple[int, ...]:
-    return tuple(quantizer.layout(tensors, precision).nbytes for precision in precisions)
+def _blob_bytes(quantizer: Quantizer, geometry: Geometry, precisions: Sequence[str]) -> tuple[int, ...]:
+    """Sizes of the levels; a low precision that does not fit the shapes is left out, as it may go unused."""
+    tensors = geometry.expert_tensors()
+    high = quantizer.layout(tensors, precisions[0]).nbytes
+    try:
+        return high, *(quantizer.layout(tensors, low).nbytes for low in precisions[1:])
+    except ConfigError:
+        return (high,)
 
 
 def _plan(setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int) -> MemoryPlan:
     geometry, levels = context.geometry, len(context.precisions)
     capacity = setup.device.capacity_bytes()
     if setup.memory.device != "auto":
-        capacity = parse_size(setup.memory.device, "memory.device")
+        capacity = parse_budget(setup.memory.device, "memory.device")
+    if setup.memory.context < 0:
+        raise ConfigError(
+            f"memory.context={setup.memory.context} is negative; give tokens, or 0 for the run's own"
+        )
     reserve = setup.memory.context or tokens
     if setup.cache.unlimited:
         everything = geometry.layers * geometry.experts * sum(context.blob_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from hobbit.errors import ConfigError
 
@@ -18,13 +19,27 @@ def parse_size(text: str | int, option: str) -> int:
     """Bytes that `text` stands for; `option` names where it came from.
 
     Raises:
-        ConfigError: if the text is not a positive number with a unit of B, KB .. TB or KiB .. TiB.
+        ConfigError: if the text is not a number, 0 or more, with a unit of B, KB .. TB or KiB .. TiB.
     """
     match = _PATTERN.fullmatch(str(text))
     factor = _UNITS.get(match.group(2).lower()) if match else None
-    if match is None or factor is None or round(float(match.group(1)) * factor) < 0:
-        raise ConfigError(f"{option}={text!r} is not a size; write a number and a unit, as in 12GB or 24GiB")
-    return round(float(match.group(1)) * factor)
+    if match is None or factor is None:
+        raise ConfigError(
+            f"{option}={text!r} is not a size; write a number and a unit, such as 12GB or 24GiB"
+        )
+    return round(Fraction(match.group(1)) * factor)
+
+
+def parse_budget(text: str | int, option: str) -> int:
+    """Bytes that may be spent.
+
+    Raises:
+        ConfigError: if the text is not a size, or nothing.
+    """
+    nbytes = parse_size(text, option)
+    if nbytes == 0:
+        raise ConfigError(f"{option}={text!r} is no memory at all; write a size such as 12GB or 24GiB")
+    return nbytes
 
 
 def format_size(nbytes: float) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hobbit.errors import TraceError
+from hobbit.files import whole_file
 from hobbit.trace.bits import STORAGE, from_planes, to_planes
 from hobbit.trace.header import TraceHeader
 from hobbit.trace.trace import Trace
@@ -36,25 +35,13 @@ def write_trace(trace: Trace, path: Path | str) -> None:
     Raises:
         TraceError: if the folder cannot be written to.
     """
-    path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise TraceError(
-            f"trace {path} cannot be written ({error.strerror}); choose another folder"
-        ) from None
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        with whole_file(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
             _write_members(trace, archive)
-        aside.chmod(0o644)
-        aside.replace(path)
     except OSError as error:
         raise TraceError(
             f"trace {path} cannot be written ({error.strerror}); choose another folder"
         ) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_trace(path: Path | str) -> Trace:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hobbit.api import Context, DeviceComponent
 from hobbit.errors import ConfigError
-from hobbit.sizes import parse_size
+from hobbit.sizes import parse_budget, parse_size
 from hobbit_devices.expert_home import ExpertHome
 from hobbit_devices.sim_costs import Roofline, SimCosts
 from hobbit_devices.simulator import Simulator
@@ -54,7 +54,7 @@ class SimDevice(DeviceComponent):
 
     def capacity_bytes(self) -> int:
         """`memory` less `reserve`."""
-        capacity = parse_size(self.memory, "device.memory") - parse_size(self.reserve, "device.reserve")
+        capacity = parse_budget(self.memory, "device.memory") - parse_size(self.reserve, "device.reserve")
         if capacity <= 0:
             raise ConfigError(
                 f"device.reserve={self.reserve!r} leaves nothing of device.memory={self.memory!r}; lower it"

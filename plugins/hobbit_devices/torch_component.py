@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hobbit.api import Context, DeviceComponent
 from hobbit.errors import BudgetError, ConfigError
-from hobbit.sizes import format_size, parse_size
+from hobbit.sizes import format_size, parse_budget, parse_size
 from hobbit_devices.nominal_costs import NominalCosts
 from hobbit_devices.sim_costs import Roofline
 
@@ -30,7 +30,7 @@ class TorchComponent(DeviceComponent):
     def capacity_bytes(self) -> int:
         """`memory` (auto: what is free now) less `reserve`. Raises BudgetError if nothing is left."""
         auto = self.memory == "auto"
-        memory = self.free_bytes() if auto else parse_size(self.memory, "device.memory")
+        memory = self.free_bytes() if auto else parse_budget(self.memory, "device.memory")
         capacity = memory - parse_size(self.reserve, "device.reserve")
         if capacity <= 0:
             raise BudgetError(
