@@ -1,0 +1,55 @@
+"""Lossless presets give the bits of transformers' eager experts, at every memory budget."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hobbit.api import Geometry
+from hobbit.config.compose import compose
+from hobbit.engine.anatomy import find_layers
+from hobbit.engine.geometry import measure_geometry
+from hobbit.engine.session import Session, open_session
+from hobbit.setup import Setup
+from hobbit.trace.replay import future_of
+from tests.engine.models import tiny_model
+from tests.engine.runs import continue_greedily, prompts
+
+PRESETS = ["all_resident", "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "hobbit_lossless"]
+SLOTS = {"below one token's working set": 7, "about half": 16, "everything": 40}
+PROMPT, GENERATED = 200, 64
+
+
+def setup_of(preset: str, geometry: Geometry, slots: int) -> Setup:
+    """A preset on the CPU with room for so many experts, staging included."""
+    setup = compose([f"policy={preset}", "device=cpu", "precision=native"]).setup()
+    experts = slots * geometry.expert_values * geometry.item_bytes
+    kv = (PROMPT + GENERATED) * geometry.kv_bytes_per_token
+    setup.memory.device = str(geometry.non_expert_bytes + kv + experts)
+    return setup
+
+
+def session_of(model, setup: Setup, **options) -> Session:  # type: ignore[no-untyped-def]
+    return open_session(model, None, setup, name="tiny", tokens=PROMPT + GENERATED, **options)
+
+
+@pytest.mark.parametrize("slots", SLOTS.values(), ids=SLOTS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_tokens_and_logits_are_bit_identical(preset: str, slots: int) -> None:
+    model = tiny_model()
+    geometry = measure_geometry(model, find_layers(model), "tiny")
+    ids, mask = prompts(1, PROMPT)
+    expected = continue_greedily(model, ids, mask, GENERATED)
+    future = None
+    if preset == "belady":
+        with session_of(model, setup_of("on_demand", geometry, slots), record=True) as session:
+            continue_greedily(model, ids, mask, GENERATED)
+            assert session.recorder is not None
+            future = future_of(session.recorder.trace())
+    with session_of(model, setup_of(preset, geometry, slots), future=future) as session:
+        served = continue_greedily(model, ids, mask, GENERATED)
+        decode = session.assembly.metrics.decode
+    assert all(torch.equal(a, b) for a, b in zip(expected, served, strict=True))
+    assert decode.tokens == GENERATED - 1
+    if slots == SLOTS["below one token's working set"] and preset != "all_resident":
+        assert decode.misses[0] > 0, "a budget below the working set must miss"
