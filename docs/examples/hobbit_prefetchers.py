@@ -1,0 +1,35 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hobbit.api import HIGH, Context, Fetch, PrefetcherComponent, PrefetchPlan, hookimpl
+
+
+@dataclass
+class SameAgainComponent(PrefetcherComponent):
+    """Fetches for the next layer the experts that it chose for the token before."""
+
+    name: ClassVar[str] = "same_again"
+
+    def build(self, context: Context) -> "SameAgain":
+        return SameAgain(context.shape.layers)
+
+
+class SameAgain:
+    depth = 0  # no gate look-ahead needed
+    staging = 0  # fetched experts go into the cache itself
+
+    def __init__(self, layers):
+        self.last = [[] for _ in range(layers)]
+
+    def plan(self, layer, demands, lookahead, view):
+        self.last[layer] = [demand.expert for demand in demands]
+        after = layer + 1
+        if after == len(self.last):
+            return None
+        missing = [expert for expert in self.last[after] if not view.held(after, expert) & 1]
+        return PrefetchPlan([Fetch(after, expert, HIGH) for expert in missing])
+
+
+@hookimpl
+def hobbit_prefetchers():
+    return [SameAgainComponent]
