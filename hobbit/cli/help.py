@@ -6,6 +6,7 @@ from textwrap import wrap
 
 from hobbit.config.catalogue import GROUPS, POLICY, choices
 from hobbit.config.schema import HobbitConfig, QualityOptions
+from hobbit.config.tasks import TASKS
 from hobbit.registry import options_of
 from hobbit.setup import MemoryOptions
 
@@ -36,7 +37,8 @@ def help_text() -> str:
     """The whole text: what it does, examples, the names in every group, the options with their defaults."""
     groups = [_group(group) for group in (POLICY, *(group for group in GROUPS if group != POLICY))]
     sections = [_section(prefix, schema) for prefix, schema in _SECTIONS.items()]
-    return "\n\n".join([INTRODUCTION, *groups, *sections, CLOSING])
+    tasks = [_section("task.", task, f" for task={name}") for name, task in TASKS.items() if options_of(task)]
+    return "\n\n".join([INTRODUCTION, *groups, *sections, *tasks, CLOSING])
 
 
 def _group(group: str) -> str:
@@ -45,10 +47,10 @@ def _group(group: str) -> str:
     return "\n".join([f"{group}=", *(f"  {name:{width}}  {line}" for name, line in names.items())])
 
 
-def _section(prefix: str, schema: type) -> str:
+def _section(prefix: str, schema: type, where: str = "") -> str:
     """The options of a section with their types and defaults, under what its docstring says of them."""
     meaning = wrap(" ".join((schema.__doc__ or "").split()), WIDTH)
     elsewhere = {*GROUPS, *(key.removesuffix(".") for key in _SECTIONS)}
     own = [option for option in options_of(schema) if prefix + option.name not in elsewhere]
-    title = f"options of {prefix[:-1]}" if prefix else "options"
+    title = f"options of {prefix[:-1]}{where}" if prefix else "options"
     return "\n".join([title, *meaning, *(f"  {prefix}{option}" for option in own)])

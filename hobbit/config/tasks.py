@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,27 +41,47 @@ class RunTask(Task):
 
 @dataclass
 class RecordTask(Task):
-    """Record the routing of the prompt as a trace, written to out=."""
+    """Record the routing of prompts under the chosen policy as a trace, written to out=FILE.npz.
+
+    `lines`: every line of the prompt is a prompt of its own, and a sequence of the trace. `domain` and `part`
+    are written into the header.
+    """
 
     name: ClassVar[str] = "record"
     function: ClassVar[str] = "hobbit.tasks.record:run"
+    lines: bool = False
+    domain: str = ""
+    part: str = ""
 
 
 @dataclass
 class SimulateTask(Task):
-    """Replay a trace on the virtual clock, without weights; `trace` is a file or a bundled name."""
+    """Replay a trace on a simulated device's clock, without a model, and beside it the presets of `compare`.
+
+    `trace`: a file, or a bundled one: books, code or maths, with .train or .test (the default). A geometry of
+    another shape replays `sequences` of `prompt_tokens` and `decode_tokens`, generated with the statistics of
+    the trace; everything made from them says "synthetic".
+    """
 
     name: ClassVar[str] = "simulate"
     function: ClassVar[str] = "hobbit.tasks.simulate:run"
     trace: str = "books"
+    prompt_tokens: int = 128
+    decode_tokens: int = 128
+    sequences: int = 1
 
 
 @dataclass
 class EvaluateTask(Task):
-    """Measure the quality of a policy against the model at high precision."""
+    """Measure the quality of a policy in decode, from an empty cache, against the model at high precision.
+
+    `tokens`: teacher-forced ones of each of the `domains`.
+    """
 
     name: ClassVar[str] = "evaluate"
     function: ClassVar[str] = "hobbit.tasks.evaluate:run"
+    tokens: int = 512
+    domains: list[str] = field(default_factory=lambda: ["books", "code", "maths"])
 
 
 @dataclass

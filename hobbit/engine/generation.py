@@ -10,7 +10,7 @@ from time import perf_counter_ns
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextStreamer
 
-from hobbit.errors import ConfigError
+from hobbit.engine.tokens import check_length, token_ids
 
 Clock = Callable[[], int]
 """Nanoseconds now: of the wall, or of a device that simulates (`device.report().now_ns`)."""
@@ -67,8 +67,9 @@ def generate(
     Raises:
         ConfigError: if the prompt has no tokens, or does not fit the context with what is to be generated.
     """
-    encoded = tokenizer(prompt, return_tensors="pt")
-    result = Generation(_checked(encoded["input_ids"], model, options))
+    result = Generation(token_ids(tokenizer, prompt))
+    check_length(result.prompt_ids, model, options.max_new_tokens)
+    ids = torch.tensor([result.prompt_ids], device=model.device)
     streamer = _Streamer(tokenizer, result, clock, on_text)
     stop = {"stop_strings": list(options.stop), "tokenizer": tokenizer} if options.stop else {}
     sampling = (
@@ -77,8 +78,8 @@ def generate(
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(options.seed)
         model.generate(
-            input_ids=encoded["input_ids"].to(model.device),
-            attention_mask=encoded["attention_mask"].to(model.device),
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
             max_new_tokens=options.max_new_tokens,
             streamer=streamer,
             **stop,
@@ -86,22 +87,6 @@ def generate(
         )  # type: ignore[operator]
     result.text = str(tokenizer.decode(result.token_ids, skip_special_tokens=True))
     return result
-
-
-def _checked(ids: torch.Tensor, model: PreTrainedModel, options: GenerationOptions) -> list[int]:
-    """The prompt's tokens, if they can be run."""
-    tokens: list[int] = ids[0].tolist()
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if options.max_new_tokens < 1:
-        raise ConfigError(f"max_new_tokens={options.max_new_tokens} generates nothing; ask for at least 1")
-    if not tokens:
-        raise ConfigError("the prompt has 0 tokens; give it at least one character")
-    if context is not None and len(tokens) + options.max_new_tokens > context:
-        raise ConfigError(
-            f"{len(tokens)} prompt tokens and max_new_tokens={options.max_new_tokens} exceed the model's "
-            f"context of {context}; shorten the prompt or generate less"
-        )
-    return tokens
 
 
 class _Streamer(TextStreamer):

@@ -1,21 +1,18 @@
-"""RunReport: everything that one run has to say, as data. Tables and JSON are two faces of it."""
+"""RunReport: a live run, its measures, its quality, and its routing under other presets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-from hobbit import __version__
-from hobbit.api import HIGH
+from hobbit.report import headings
 from hobbit.report.measures import Measures
+from hobbit.report.report import Report, Section
+from hobbit.report.tables import measures_table, memory_table, quality_table, replays_table
 
 if TYPE_CHECKING:
-    from hobbit.assembly import Assembly
-    from hobbit.config.schema import HobbitConfig
-    from hobbit.engine.generation import Generation
     from hobbit.engine.quality import Quality
-    from hobbit.engine.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,74 +24,42 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
-    """One run. `simulated`: speeds come from a virtual clock. Tokens and quality are always live.
+class RunReport(Report):
+    """Tokens and quality are live; speeds are so unless the scene is simulated."""
 
-    `lossy` is relative to the model at the high precision, `precisions[0]`. `memory` holds the rows of the
-    budget: what, bytes, note.
-    """
-
-    version: str
-    model: str
-    device: str
-    simulated: bool
-    geometry: str
-    policy: dict[str, str]
-    precisions: tuple[str, ...]
-    lossy: bool
-    seed: int
+    task: ClassVar[str] = "run"
     prompt: str
+    prompt_tokens: int
     text: str
     token_ids: tuple[int, ...]
-    memory: tuple[tuple[str, int, str], ...]
     measures: Measures
     quality: Quality | None
     replayed: tuple[Replayed, ...]
-    notes: tuple[str, ...]
 
-    @staticmethod
-    def of(
-        config: HobbitConfig,
-        session: Session,
-        generation: Generation,
-        measures: Measures,
-        quality: Quality | None,
-        replayed: Sequence[Replayed],
-        prompt: str,
-    ) -> RunReport:
-        """Gather the report of a live run."""
-        assembly = session.assembly
-        return RunReport(
-            version=__version__,
-            model=config.model.label,
-            device=config.setup().device.label or config.setup().device.name,
-            simulated=measures.simulated,
-            geometry=assembly.context.geometry.name,
-            policy=_policy(config),
-            precisions=assembly.precisions,
-            lossy=is_lossy(config, assembly),
-            seed=config.seed,
-            prompt=prompt,
-            text=generation.text,
-            token_ids=tuple(generation.token_ids),
-            memory=tuple(assembly.plan.describe()),
-            measures=measures,
-            quality=quality,
-            replayed=tuple(replayed),
-            notes=tuple(session.notes),
+    def heading(self) -> Iterable[tuple[str, str]]:
+        """Model, clock, policy and prompt."""
+        yield "model", f"{self.scene.model}; its tokens and quality are live"
+        yield from headings.speeds(self.scene)
+        yield from headings.policy(self.scene)
+        yield (
+            "prompt",
+            f"{self.prompt_tokens} tokens, {len(self.token_ids)} generated, seed {self.scene.seed}",
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, ready for `json.dumps`."""
-        return asdict(self)
+    def sections(self) -> Iterable[Section]:
+        """Budget, speed, replays and quality."""
+        scene = self.scene
+        yield Section(f"device memory ({scene.clock})", memory_table(scene))
+        measures = measures_table(self.measures, scene.precisions)
+        yield Section(f"this run ({scene.clock}; {scene.loss})", measures)
+        if self.replayed:
+            title = f"the same routing, all at {scene.precisions[0]} ({scene.clock}; speed-up: this run's)"
+            rows = {"this run": self.measures, **{other.policy: other.measures for other in self.replayed}}
+            yield Section(title, replays_table(rows, self.measures))
+        if self.quality is not None:
+            scores = {**self.quality.domains, "all": self.quality.overall}
+            yield Section(f"quality in decode (live; {scene.loss})", quality_table(scores))
 
-
-def is_lossy(config: HobbitConfig, assembly: Assembly) -> bool:
-    """True if outputs may differ from the model at the high precision."""
-    loses = assembly.runtime.loader.level_for(1.0) != HIGH
-    return loses or config.router.effect.value == "quality"
-
-
-def _policy(config: HobbitConfig) -> dict[str, str]:
-    parts = (config.loader, config.prefetcher, config.cache, config.quantizer, config.router)
-    return {part.kind: part.name for part in parts}
+    def preface(self) -> str:
+        """The prompt and its continuation."""
+        return f"{self.prompt}{self.text}\n"

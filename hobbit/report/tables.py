@@ -1,140 +1,81 @@
-"""Tables: a run's report on a terminal."""
+"""Tables of figures, at most 80 columns wide as long as names are no longer than ours.
+
+Cells are never wrapped; a header may have its unit on a second line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hobbit.report.measures import Measures
-from hobbit.report.run_report import RunReport
+from hobbit.report.scene import Scene
 from hobbit.sizes import format_size
 
-SIMULATED = "simulated clock"
-LIVE = "live"
+if TYPE_CHECKING:
+    from hobbit.engine.quality import QualityScore
+
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+_MARGIN = 0.1  # a unit is too large if the largest value is less than this of it
 
 
-def print_report(report: RunReport, console: Console) -> None:
-    """Write the report: what it speaks of, budget, speed, replays and quality."""
-    console.print(_headline(report), highlight=False, markup=False)
-    for table in _tables(report):
-        console.print()
-        console.print(table)
-    for note in report.notes:
-        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
-
-
-def _headline(report: RunReport) -> str:
-    clock = f"speeds: {SIMULATED} of {report.device}, geometry {report.geometry}"
-    if not report.simulated:
-        clock = f"speeds: live on {report.device}"
-    loss = "lossy" if report.lossy else "lossless"
-    parts = ", ".join(f"{kind} {name}" for kind, name in report.policy.items())
-    return (
-        f"tokens and quality: live, {report.model}; {clock}\n"
-        f"policy: {parts}; {loss} relative to {report.precisions[0]}"
-    )
-
-
-def _tables(report: RunReport) -> Iterable[RenderableType]:
-    yield _memory(report)
-    yield _run(report)
-    if report.replayed:
-        yield _replays(report)
-    if report.quality is not None:
-        yield _quality(report)
-
-
-def _memory(report: RunReport) -> Table:
-    table = Table(title="device memory", title_justify="left")
-    table.add_column("what")
-    table.add_column("size", justify="right")
-    table.add_column("note")
-    for what, nbytes, note in report.memory:
+def memory_table(scene: Scene) -> Table:
+    """What the device's memory is spent on."""
+    table = _table("what", ">size", "note")
+    for what, nbytes, note in scene.memory:
         table.add_row(what, format_size(nbytes), note)
     return table
 
 
-def _run(report: RunReport) -> Table:
-    clock = SIMULATED if report.simulated else LIVE
-    table = Table(title=f"this run ({clock})", title_justify="left")
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    for name, value in _rows(report.measures, report.precisions):
+def measures_table(measures: Measures, precisions: Sequence[str]) -> Table:
+    """One policy's figures, one a row."""
+    table = _table("measure", ">value")
+    for name, value in _rows(measures, precisions):
         table.add_row(name, value)
     return table
 
 
-def _rows(m: Measures, precisions: tuple[str, ...]) -> Iterable[tuple[str, str]]:
-    yield f"prefill of {m.prefill_tokens} tokens", f"{m.prefill_s:.3g} s"
-    yield f"decode of {m.decode_tokens} tokens", f"{m.decode_tokens_per_s:.3g} tokens/s"
-    yield "hit ratio", _percent(m.hit_ratio)
-    if len(precisions) > 1:
-        for name, ratio in zip(precisions, m.hit_ratios, strict=True):
-            yield f"  at {name}", _percent(ratio)
-    yield "bytes per token", format_size(m.bytes_per_token)
-    yield "stall share of decode", _percent(m.stall_share)
-    yield f"{m.transfer_stream} utilisation", _percent(m.transfer_utilisation)
-    for name, share in zip(precisions, m.served, strict=True):
-        yield f"selections served at {name}", _percent(share)
-    yield "selections skipped", _percent(m.skipped)
-    yield "selections run on the host", _percent(m.hosted)
-    if m.prefetch_use is not None:
-        yield "prefetched experts used", _percent(m.prefetch_use)
-
-
-def _replays(report: RunReport) -> Table:
-    table = Table(
-        title=f"the same routing under other policies, all at {report.precisions[0]} ({SIMULATED})",
-        title_justify="left",
-    )
-    for column in (
+def replays_table(
+    rows: Mapping[str, Measures], run: Measures, marks: Mapping[str, str] | None = None
+) -> Table:
+    """Policies on one routing, beside `run`, whose speed-ups are shown. `marks` are columns of one value."""
+    marks = marks or {}
+    unit, factor = _unit(max(m.bytes_per_token for m in rows.values()))
+    table = _table(
         "policy",
-        "decode",
-        "speed-up of this run",
-        "prefill",
-        "hit ratio",
-        "bytes/token",
-        "stall",
-    ):
-        table.add_column(column, justify="left" if column == "policy" else "right")
-    table.add_row("this run", *_speed(report.measures, report.measures))
-    for other in report.replayed:
-        table.add_row(other.policy, *_speed(other.measures, report.measures))
+        *marks,
+        ">decode\ntok/s",
+        ">speed-up",
+        ">prefill\ns",
+        ">hits\n%",
+        f">{unit} per\ntoken",
+        ">stall\n%",
+    )
+    for policy, m in rows.items():
+        ratio = run.decode_tokens_per_s / m.decode_tokens_per_s if m.decode_tokens_per_s else 0.0
+        table.add_row(
+            policy,
+            *marks.values(),
+            f"{m.decode_tokens_per_s:.3g}",
+            f"{ratio:.2f}x" if ratio else "n/a",
+            f"{m.prefill_s:.3g}",
+            _percent(m.hit_ratio),
+            f"{m.bytes_per_token / factor:.3g}",
+            _percent(m.stall_share),
+        )
     return table
 
 
-def _speed(m: Measures, run: Measures) -> tuple[str, ...]:
-    ratio = run.decode_tokens_per_s / m.decode_tokens_per_s if m.decode_tokens_per_s else 0.0
-    return (
-        f"{m.decode_tokens_per_s:.3g} tokens/s",
-        f"{ratio:.2f}x" if ratio else "n/a",
-        f"{m.prefill_s:.3g} s",
-        _percent(m.hit_ratio),
-        format_size(m.bytes_per_token),
-        _percent(m.stall_share),
-    )
-
-
-def _quality(report: RunReport) -> Table:
-    assert report.quality is not None
-    table = Table(
-        title=f"quality in decode against the model at {report.precisions[0]} (live)", title_justify="left"
-    )
-    columns = (
-        "domain",
-        "tokens",
-        "mean KL",
-        "p99 KL",
-        "top-1 agreement",
-        "perplexity",
-        "reference",
-        "prefill KL",
-    )
-    for column in columns:
-        table.add_column(column, justify="left" if column == "domain" else "right")
-    for domain, score in [*report.quality.domains.items(), ("all", report.quality.overall)]:
+def quality_table(scores: Mapping[str, QualityScore]) -> Table:
+    """How far the run is from the high-precision model, by domain."""
+    table = _table(
+        "domain", ">tokens", ">mean\nKL", ">p99\nKL", ">top-1\n%", ">perplexity", ">reference\nperplexity",
+        ">prefill\nKL",
+    )  # fmt: skip
+    for domain, score in scores.items():
         table.add_row(
             domain,
             str(score.tokens),
@@ -148,5 +89,38 @@ def _quality(report: RunReport) -> Table:
     return table
 
 
+def _table(*columns: str) -> Table:
+    """An empty table; ">" before a column's name aligns it to the right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for column in columns:
+        table.add_column(
+            column.removeprefix(">"), justify="right" if column[0] == ">" else "left", no_wrap=True
+        )
+    return table
+
+
+def _rows(m: Measures, precisions: Sequence[str]) -> Iterable[tuple[str, str]]:
+    yield f"prefill of {m.prefill_tokens} tokens", f"{m.prefill_s:.3g} s"
+    yield f"decode of {m.decode_tokens} tokens", f"{m.decode_tokens_per_s:.3g} tok/s"
+    yield "hit ratio", f"{_percent(m.hit_ratio)} %"
+    if len(precisions) > 1:
+        for name, ratio in zip(precisions, m.hit_ratios, strict=True):
+            yield f"  at {name}", f"{_percent(ratio)} %"
+    yield "bytes per token", format_size(m.bytes_per_token)
+    yield "stall share of decode", f"{_percent(m.stall_share)} %"
+    yield f"{m.transfer_stream} utilisation", f"{_percent(m.transfer_utilisation)} %"
+    for name, share in zip(precisions, m.served, strict=True):
+        yield f"selections served at {name}", f"{_percent(share)} %"
+    yield "selections skipped", f"{_percent(m.skipped)} %"
+    yield "selections run on the host", f"{_percent(m.hosted)} %"
+    if m.prefetch_use is not None:
+        yield "prefetched experts used", f"{_percent(m.prefetch_use)} %"
+
+
+def _unit(largest: float) -> tuple[str, float]:
+    """The unit of a column, and its bytes."""
+    return next((unit for unit in _UNITS if largest >= _MARGIN * unit[1]), _UNITS[-1])
+
+
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}"

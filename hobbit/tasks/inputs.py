@@ -38,6 +38,19 @@ def prompt_of(config: HobbitConfig) -> str:
     return DEFAULT_PROMPT if config.prompt is None else config.prompt
 
 
+def prompts_of(config: HobbitConfig, lines: bool) -> list[str]:
+    """The text to continue; with `lines`, each line of it that is not blank is a prompt of its own.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    text = prompt_of(config)
+    prompts = [line for line in text.splitlines() if line.strip()] if lines else [text]
+    if not prompts:
+        raise ConfigError("the prompt has no line that is not blank; give at least one")
+    return prompts
+
+
 def load_model(config: HobbitConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The checkpoint that `model=` names, and the threads that suit it. Raises ModelError."""
     import torch

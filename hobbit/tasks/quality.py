@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -10,26 +10,25 @@ import torch
 from hobbit.engine.quality import Passage, Quality, measure_quality, reference
 from hobbit.engine.resident import ResidentServer
 from hobbit.engine.session import Session
+from hobbit.engine.tokens import context_of, token_ids
 from hobbit.errors import ConfigError
 from hobbit.prompts import bundled_prompt
 from hobbit.report.progress import Progress
+from hobbit.tasks.live import Live
 
 PREFILL = 32
 """Tokens of each passage that are given at once before decoding starts."""
 
 
-def sample_quality(session: Session, domains: Sequence[str], tokens: int, progress: Progress) -> Quality:
-    """Quality over `tokens` decoded tokens of each domain, from the cache state that the session is in.
-
-    Raises:
-        ConfigError: if a domain is unknown, or its text has fewer tokens than asked for.
-    """
-    passages = {domain: _passages(session, domain, tokens) for domain in domains}
+def sample_quality(
+    session: Session, passages: Mapping[str, Sequence[Passage]], progress: Progress
+) -> Quality:
+    """Quality over the decoded tokens of `passages`, from the cache state that the session is in."""
     server = ResidentServer(partial(_placed, session))
     session.attachment.listen(None)
-    progress.stage(f"quality: the reference, {tokens} tokens a domain")
+    progress.stage("quality: the reference")
     references = reference(session.attachment, server, passages)
-    progress.stage(f"quality: this run, {tokens} tokens a domain")
+    progress.stage("quality: this run")
     return measure_quality(session.model, passages, references)
 
 
@@ -39,21 +38,35 @@ def _placed(session: Session, layer: int, expert: int) -> dict[str, torch.Tensor
     return {name: tensor.to(place) for name, tensor in session.live.tensors(layer, expert).items()}
 
 
-def _passages(session: Session, domain: str, tokens: int) -> list[Passage]:
-    """Consecutive pieces of the domain's text that fit the model's context, `tokens` decoded ones in all."""
-    ids: list[int] = session.tokenizer(bundled_prompt(domain))["input_ids"]
-    limit = getattr(session.model.config.get_text_config(), "max_position_embeddings", len(ids)) - PREFILL - 1
-    passages: list[Passage] = []
-    start, left = 0, tokens
-    while left > 0:
-        count = min(left, limit)
-        piece = ids[start : start + PREFILL + count + 1]
-        if tokens < 1 or len(piece) < PREFILL + count + 1:
+def sample_passages(
+    live: Live, section: str, domains: Sequence[str], tokens: int
+) -> dict[str, list[Passage]]:
+    """Held-out text of each domain, `tokens` decoded ones; `section` names the options that asked for it.
+
+    Raises:
+        ConfigError: if a domain is unknown, or its text has fewer tokens than asked for.
+    """
+    context = context_of(live.model)
+    found = {}
+    for domain in domains:
+        ids = token_ids(live.tokenizer, bundled_prompt(domain))
+        longest = max(1, (len(ids) if context is None else context) - PREFILL - 1)
+        whole, rest = divmod(len(ids) - 1, longest + PREFILL)  # the last token is only predicted
+        most = whole * longest + max(0, rest - PREFILL)
+        if tokens > most:
             raise ConfigError(
-                f"quality.tokens={tokens} is more than the bundled {domain} text has; "
-                f"ask for at most {len(ids) - PREFILL * (len(passages) + 1) - 1}"
+                f"{section}.tokens={tokens} exceeds the bundled {domain} text; ask for at most {most}"
             )
-        passages.append(Passage(tuple(piece), PREFILL))
-        start += PREFILL + count
-        left -= count
+        found[domain] = _cut(ids, tokens, longest)
+    return found
+
+
+def _cut(ids: Sequence[int], tokens: int, longest: int) -> list[Passage]:
+    """Consecutive passages of at most `longest` decoded tokens, `tokens` in all."""
+    passages: list[Passage] = []
+    start = 0
+    for first in range(0, tokens, longest):
+        stop = start + PREFILL + min(longest, tokens - first)
+        passages.append(Passage(tuple(ids[start : stop + 1]), PREFILL))
+        start = stop
     return passages

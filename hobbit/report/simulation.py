@@ -1,0 +1,50 @@
+"""SimulationReport: policies on recorded or generated routing, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hobbit.report import headings
+from hobbit.report.measures import Measures
+from hobbit.report.report import Report, Section
+from hobbit.report.run_report import Replayed
+from hobbit.report.tables import measures_table, memory_table, replays_table
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport(Report):
+    """`trace` names where the routing comes from. No model runs, so that there is no quality to tell."""
+
+    task: ClassVar[str] = "simulate"
+    trace: str
+    sequences: int
+    tokens: int
+    measures: Measures
+    replayed: tuple[Replayed, ...]
+
+    def heading(self) -> Iterable[tuple[str, str]]:
+        """Routing, clock, policy."""
+        yield "routing", f"{self._origin}; {self.sequences} sequences, {self.tokens} tokens"
+        yield from headings.speeds(self.scene)
+        yield from headings.policy(self.scene)
+        yield "quality", "n/a: no model runs"
+
+    def sections(self) -> Iterable[Section]:
+        """Budget, speed and replays, each marked where the routing is synthetic."""
+        scene, mark = self.scene, ", synthetic" if self.scene.synthetic else ""
+        yield Section(f"device memory ({scene.clock})", memory_table(scene))
+        measures = measures_table(self.measures, scene.precisions)
+        yield Section(f"this policy ({scene.clock}{mark}; {scene.loss})", measures)
+        if self.replayed:
+            title = f"the same routing, all at {scene.precisions[0]} ({scene.clock}; speed-up: this policy's)"
+            rows = {"this policy": self.measures, **{other.policy: other.measures for other in self.replayed}}
+            kind = {"routing": "synthetic" if scene.synthetic else "recorded"}
+            yield Section(title, replays_table(rows, self.measures, kind))
+
+    @property
+    def _origin(self) -> str:
+        if self.scene.synthetic:
+            return f"synthetic, generated with the statistics of {self.trace}"
+        return f"recorded, {self.trace} of {self.scene.model}"

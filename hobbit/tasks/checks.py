@@ -1,0 +1,42 @@
+"""What can be said of the options before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hobbit.config.catalogue import POLICY, choices
+from hobbit.config.schema import HobbitConfig
+from hobbit.errors import ConfigError, nearest
+from hobbit.prompts import DOMAINS
+from hobbit.report.output import check_out
+
+_LARGEST_SEED = 2**63 - 1
+
+
+def check_options(config: HobbitConfig) -> None:
+    """Raise ConfigError for an option whose value makes no sense, or an `out` that cannot be written."""
+    if not 0 <= config.temperature < float("inf"):  # so written, NaN fails too
+        raise ConfigError(f"temperature={config.temperature} is no temperature; give 0 (greedy) or more")
+    if config.threads < 0:
+        raise ConfigError(
+            f"threads={config.threads} is negative; give a number, or 0 for what fits the model"
+        )
+    if not 0 <= config.seed <= _LARGEST_SEED:
+        raise ConfigError(f"seed={config.seed} is out of range; give a number from 0 to 2^63 - 1")
+    if config.max_new_tokens < 1:
+        raise ConfigError(f"max_new_tokens={config.max_new_tokens} generates nothing; ask for at least 1")
+    for preset in config.compare:
+        if preset not in choices(POLICY):
+            raise ConfigError(f"compare: no policy is called {preset!r}{nearest(preset, choices(POLICY))}")
+    check_out(config.out)
+
+
+def check_sample(section: str, tokens: int, domains: Sequence[str]) -> None:
+    """Raise ConfigError unless `section.tokens` and `section.domains` ask for some quality."""
+    if tokens < 1:
+        raise ConfigError(f"{section}.tokens={tokens} measures nothing; ask for at least 1")
+    if not domains:
+        raise ConfigError(f"{section}.domains is empty; choose of {', '.join(DOMAINS)}")
+    for domain in domains:
+        if domain not in DOMAINS:
+            raise ConfigError(f"{section}.domains: no domain is called {domain!r}{nearest(domain, DOMAINS)}")
