@@ -8,6 +8,7 @@ python -m benchmarks.training.corpus --corpus CORPUS --tokenizer TOKENIZER --out
 from __future__ import annotations
 
 import argparse
+import json
 import lzma
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,10 +41,15 @@ def encode(tokenizer: Tokenizer, text: str) -> Tokens:
     return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.uint16)
 
 
-def encode_corpus(corpus: Path, tokenizer: Tokenizer, out: Path, workers: int = 16) -> dict[str, int]:
-    """Write `{domain}.{split}.npy` (uint16, documents in file order) and return the tokens of each file."""
+def encode_corpus(
+    corpus: Path, tokenizer: Tokenizer, out: Path, workers: int = 16
+) -> dict[str, dict[str, int]]:
+    """Write `{domain}.{split}.npy` (uint16, documents in file order), and their sizes to `sizes.json`.
+
+    Returns the sizes: {"{domain}.{split}": {"tokens": n, "bytes": n}}, bytes of UTF-8.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    counts = {}
+    sizes = {}
     with ThreadPoolExecutor(workers) as pool:
         for domain in DOMAINS:
             documents = read_documents(corpus, domain)
@@ -51,16 +57,23 @@ def encode_corpus(corpus: Path, tokenizer: Tokenizer, out: Path, workers: int = 
             validation = encode(tokenizer, read_text(corpus, domain, "val"))
             for split, tokens in (("train", train), ("val", validation)):
                 np.save(out / f"{domain}.{split}.npy", tokens)
-                counts[f"{domain}.{split}"] = len(tokens)
-    return counts
+                size = len(read_text(corpus, domain, split).encode())
+                sizes[f"{domain}.{split}"] = {"tokens": len(tokens), "bytes": size}
+    (out / "sizes.json").write_text(json.dumps(sizes, indent=1) + "\n")
+    return sizes
+
+
+def load_tokens(folder: Path, split: str) -> dict[str, Tokens]:
+    """Return one split of every domain from a folder that `encode_corpus` wrote."""
+    return {domain: np.load(folder / f"{domain}.{split}.npy") for domain in DOMAINS}
 
 
 @dataclass
 class WindowStream:
     """An endless stream of windows over one domain, every token once an epoch.
 
-    Each epoch shuffles the documents, drops a random prefix shorter than a window and shuffles the windows, so
-    windows differ between epochs. The state is two integers; everything else follows from them and the seed.
+    Each epoch shuffles the documents, drops a random prefix shorter than a window and shuffles the windows,
+    so windows differ between epochs. The state is two integers; all else follows from them and the seed.
     """
 
     tokens: Tokens
@@ -102,40 +115,44 @@ class WindowStream:
 
 
 class Batches:
-    """Batches whose rows come from the domains in fixed proportions; a pure function of seed and batch number."""
+    """Batches whose rows come from the domains in fixed proportions, from streams that go on for ever."""
 
     def __init__(
-        self, tokens: dict[str, Tokens], mixture: dict[str, float], rows: int, length: int, separator: int, seed: int
+        self,
+        tokens: dict[str, Tokens],
+        mixture: dict[str, float],
+        rows: int,
+        length: int,
+        separator: int,
+        seed: int,
     ) -> None:
+        self.source = tokens
         self.streams = {
             name: WindowStream(tokens[name], length + 1, separator, seed + index)
             for index, name in enumerate(DOMAINS)
         }
-        self.shares = np.array([mixture[name] for name in DOMAINS]) / sum(mixture.values())
-        self.rows = rows
-        self.drawn = dict.fromkeys(DOMAINS, 0)
-        self.batches = 0
+        self.due = rows * np.array([mixture[name] for name in DOMAINS]) / sum(mixture.values())
+        self.owed = np.zeros(len(DOMAINS))  # rows due so far less rows taken
 
     def take(self) -> Tokens:
-        """Return the next batch as [rows, length + 1]; each domain's total stays within a row of its share."""
-        self.batches += 1
-        due = np.floor(np.cumsum(self.shares) * self.batches * self.rows + 1e-6).astype(int)
-        wanted = dict(zip(DOMAINS, np.diff(due, prepend=0), strict=True))
-        parts = []
-        for name, stream in self.streams.items():
-            parts.append(stream.take(int(wanted[name]) - self.drawn[name]))
-            self.drawn[name] = int(wanted[name])
-        return np.concatenate(parts)
+        """Return the next batch, [rows, length + 1]; each domain's total stays within a row of its share."""
+        owed = self.owed + self.due
+        counts = np.diff(np.rint(np.cumsum(owed)), prepend=0)
+        self.owed = owed - counts
+        return np.concatenate([self.streams[d].take(int(n)) for d, n in zip(DOMAINS, counts, strict=True)])
 
-    def state(self) -> dict[str, tuple[int, int, int]]:
-        """Return epoch, position and windows drawn of every stream."""
-        return {name: (s.epoch, s.position, self.drawn[name]) for name, s in self.streams.items()}
+    def state(self) -> dict[str, tuple[int, int, float]]:
+        """Return epoch, position and rows owed of every domain."""
+        return {
+            name: (stream.epoch, stream.position, float(owed))
+            for (name, stream), owed in zip(self.streams.items(), self.owed, strict=True)
+        }
 
-    def restore(self, state: dict[str, tuple[int, int, int]], batches: int) -> None:
-        """Go on from a state that `state` returned after `batches` batches."""
-        self.batches = batches
+    def restore(self, state: dict[str, tuple[int, int, float]]) -> None:
+        """Go on from a state that `state` returned."""
+        self.owed = np.array([state[name][2] for name in DOMAINS])
         for name, stream in self.streams.items():
-            stream.epoch, stream.position, self.drawn[name] = state[name]
+            stream.epoch, stream.position = state[name][:2]
             stream._windows = None
 
 

@@ -1,6 +1,6 @@
 """Write trained weights as a standard Hugging Face checkpoint, and read one back.
 
-python -m benchmarks.training.export --checkpoint RUN/latest.pt --tokenizer TOKENIZER --out hobbit/bundled/model
+python -m benchmarks.training.export --checkpoint RUN/latest.pt --tokenizer TOKENIZER --out MODEL
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig, MixtralConfig, MixtralForCausalLM
 
-from benchmarks.training.model import Model, Shape
+from benchmarks.training.model import Block, Model, Shape
 
 
 def mixtral_config(shape: Shape, document: int = 0, pad: int = 1) -> MixtralConfig:
@@ -46,6 +46,7 @@ def to_mixtral(model: Model) -> MixtralForCausalLM:
         "lm_head.weight": model.head,
     }
     for index, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
         p = f"model.layers.{index}."
         weights[p + "input_layernorm.weight"] = block.attention_norm
         weights[p + "post_attention_layernorm.weight"] = block.expert_norm
@@ -73,7 +74,9 @@ def export(model: Model, tokenizer: Path, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="a training checkpoint; without it, untrained weights")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a training checkpoint; without it, untrained weights"
+    )
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 
 T tokens, B rows, S positions, D hidden, H heads, L layers, E experts, F width of an expert, V vocabulary.
 
-A layer's experts are one product [T, D] x [D, E*F]; the hidden units are multiplied by their expert's gate weight,
-which is zero for the experts that top-2 left out, and one product [T, E*F] x [E*F, D] adds the experts up. That costs
-four times the arithmetic of a sparse layer and has no gathers, no dynamic shapes and few launches.
+A layer's experts are one product [T, D] x [D, E*F]; the hidden units are multiplied by their expert's gate
+weight, which is zero for the experts that top-2 left out, and one product [T, E*F] x [E*F, D] adds them up.
+That costs four times the arithmetic of a sparse layer and has no gathers, no dynamic shapes and few launches.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def top2_gates(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return gate weights [T, E] (zero where not selected, else summing to one) and the selection mask [T, E]."""
+    """Return gate weights (zero where not selected, else summing to one) and the selection mask, [T, E]."""
     experts = torch.arange(probabilities.shape[-1], device=probabilities.device)
     first, first_index = probabilities.max(-1, keepdim=True)
     rest = probabilities.masked_fill(experts == first_index, -1.0)
@@ -81,11 +81,13 @@ class Block(nn.Module):
         )
         return F.linear(mixed.transpose(1, 2).reshape(rows, positions, hidden), self.output[0].to(dtype))
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the residual stream [B, S, D] and this layer's balance and z losses (scalars).
 
         Balance is E/K * sum over experts of (share of selections) * (mean probability): 1 when loads are even
-        (Switch Transformer, arXiv 2101.03961, eq. 4, with K = 2); z is the mean squared logsumexp of the logits.
+        (Switch Transformer, arXiv 2101.03961, eq. 4, with K = 2); z is the mean squared logsumexp of logits.
         """
         s = self.shape
         x = x + self.attend(x, cos, sin, dtype)

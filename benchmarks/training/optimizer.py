@@ -1,7 +1,7 @@
 """Muon for the square matrices and AdamW for the rest, written to be captured in one CUDA graph.
 
-Muon: Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon/; every [n, 128, 128] stack of the model is part of
-one batch [N, 128, 128], orthogonalised together. AdamW: arXiv 1711.05101.
+Muon: Keller Jordan, 2024, https://kellerjordan.github.io/posts/muon/; every [n, 128, 128] stack of the model
+is part of one batch [N, 128, 128], orthogonalised together. AdamW: arXiv 1711.05101.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Return approximately U V^T for each matrix U S V^T of [N, rows, columns], by Newton-Schulz in bfloat16."""
+    """Return about U V^T for each matrix U S V^T of [N, rows, columns], by Newton-Schulz in bfloat16."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.bfloat16()
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -28,7 +28,7 @@ class Rates:
     """Peak learning rates and decays; the schedule multiplies both rates by one factor."""
 
     muon: float = 0.02
-    adam: float = 3e-3
+    adam: float = 5e-3
     muon_decay: float = 0.04
     adam_decay: float = 0.1
     momentum: float = 0.95
@@ -42,9 +42,9 @@ class Optimizer:
     def __init__(self, model: nn.Module, rates: Rates) -> None:
         self.rates = rates
         named = list(model.named_parameters())
-        self.matrices = [p for _, p in named if p.ndim == 3]
-        self.decayed = [p for _, p in named if p.ndim == 2]
-        self.plain = [p for _, p in named if p.ndim == 1]
+        self.matrices: list[Tensor] = [p for _, p in named if p.ndim == 3]
+        self.decayed: list[Tensor] = [p for _, p in named if p.ndim == 2]
+        self.plain: list[Tensor] = [p for _, p in named if p.ndim == 1]
         device = named[0][1].device
         self.factor = torch.zeros((), device=device)  # the schedule's factor in [0, 1]
         self.steps = torch.zeros((), device=device)

@@ -26,7 +26,7 @@ SAMPLE_BYTES = {"books": 12_000_000, "code": 12_000_000, "math": 12_000_000}
 
 
 def sample(corpus: Path, seed: int = 0, chunk: int = 20_000) -> Iterator[str]:
-    """Yield text of every domain in random chunks of at most `chunk` characters, up to `SAMPLE_BYTES` each."""
+    """Yield each domain's text in random chunks of at most `chunk` characters, up to `SAMPLE_BYTES`."""
     for domain in DOMAINS:
         chunks = [
             document[start : start + chunk]
