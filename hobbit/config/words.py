@@ -50,6 +50,8 @@ def to_overrides(words: Sequence[str]) -> list[str]:
 def _not_an_override(word: str) -> ConfigError:
     if word in _KEYS:
         return ConfigError(f"{word!r} lacks a value; write {word}=VALUE")
+    if word in TASKS:
+        return ConfigError(f"the task comes first: hobbit {word} ..., or task={word} anywhere")
     return ConfigError(f"{word!r} is no task and no OPTION=VALUE{nearest(word, [*TASKS, *_KEYS])}")
 
 

@@ -35,7 +35,19 @@ def prompt_of(config: HobbitConfig) -> str:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ConfigError(f"prompt_file={config.prompt_file!r} cannot be read: {reason}") from None
-    return DEFAULT_PROMPT if config.prompt is None else config.prompt
+    prompt = DEFAULT_PROMPT if config.prompt is None else config.prompt
+    if not is_text(prompt):
+        raise ConfigError("prompt is not UTF-8 text; check the terminal's encoding")
+    return prompt
+
+
+def is_text(words: str) -> bool:
+    """False if the words came from bytes that are no UTF-8."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def prompts_of(config: HobbitConfig, lines: bool) -> list[str]:
