@@ -131,15 +131,19 @@ class Batches:
             name: WindowStream(tokens[name], length + 1, separator, seed + index)
             for index, name in enumerate(DOMAINS)
         }
+        self.rows = rows
         self.due = rows * np.array([mixture[name] for name in DOMAINS]) / sum(mixture.values())
         self.owed = np.zeros(len(DOMAINS))  # rows due so far less rows taken
 
     def take(self) -> Tokens:
         """Return the next batch, [rows, length + 1]; each domain's total stays within a row of its share."""
-        owed = self.owed + self.due
-        counts = np.diff(np.rint(np.cumsum(owed)), prepend=0)
-        self.owed = owed - counts
-        return np.concatenate([self.streams[d].take(int(n)) for d, n in zip(DOMAINS, counts, strict=True)])
+        self.owed = self.owed + self.due
+        counts = dict.fromkeys(DOMAINS, 0)
+        for _ in range(self.rows):  # each row goes to the domain that is owed most
+            index = int(self.owed.argmax())
+            self.owed[index] -= 1
+            counts[DOMAINS[index]] += 1
+        return np.concatenate([stream.take(counts[name]) for name, stream in self.streams.items()])
 
     def state(self) -> dict[str, tuple[int, int, float]]:
         """Return epoch, position and rows owed of every domain."""

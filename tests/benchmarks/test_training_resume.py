@@ -103,3 +103,11 @@ def test_a_budget_in_seconds_and_a_start_from_other_weights(tokens: Path, tmp_pa
     second.train()
     assert second.step == second.total == PROBE  # the budget is spent once it is known
     assert not torch.equal(second.model.head, first.model.head)
+
+
+def test_a_share_below_one_row_is_served_now_and_then() -> None:
+    tokens = {name: np.full(1000, index + 1, dtype=np.uint16) for index, name in enumerate(DOMAINS)}
+    batches = Batches(tokens, {"books": 0.78, "code": 0.17, "math": 0.05}, 2, 9, separator=0, seed=0)
+    drawn = [batches.take() for _ in range(50)]
+    assert all(len(batch) == 2 for batch in drawn)
+    assert np.bincount(np.concatenate(drawn)[:, 0])[1:] == pytest.approx([78, 17, 5], abs=1)
