@@ -81,8 +81,8 @@ def open_session(
     charged = own if geometry is None else _fitting(geometry, own)
     live = LiveExperts(layers, setup.device.pinned)
     assembly = assemble(setup, charged, tokens=tokens, live=live, observers=observers, future=future)
-    recorder = TraceRecorder(_header(own, name, setup.seed)) if record else None
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None
+    recorder = None if depth is None else TraceRecorder(_header(own, name, depth, setup.seed))
     attachment = attach(model, assembly.runtime, live, recorder, depth)
     return Session(model, tokenizer, live, assembly, attachment, recorder)
 
@@ -97,7 +97,5 @@ def _fitting(geometry: Geometry, own: Geometry) -> Geometry:
     return geometry
 
 
-def _header(own: Geometry, name: str, seed: int) -> TraceHeader:
-    return TraceHeader(
-        name, own.layers, own.experts, own.top_k, depth=LOOKAHEAD_RECORDED, dtype=own.dtype, seed=seed
-    )
+def _header(own: Geometry, name: str, depth: int, seed: int) -> TraceHeader:
+    return TraceHeader(name, own.layers, own.experts, own.top_k, depth=depth, dtype=own.dtype, seed=seed)
