@@ -76,7 +76,11 @@ def print_report(report: Report, console: Console) -> None:
 
 def _say(console: Console, label: str, text: str, style: str | None = None) -> None:
     """A line; what does not fit goes on below the start of `text`."""
-    folded = fill(text, console.width, initial_indent=label, subsequent_indent=" " * len(label))
+    indent = " " * len(label)
+    folded = fill(
+        text, console.width, initial_indent=label, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
     console.print(folded, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
