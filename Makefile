@@ -4,7 +4,7 @@ VENV := .venv
 # Without --no-compile pip byte-compiles all of torch, which takes longer than the rest.
 PIP := $(VENV)/bin/python -m pip install -qq --no-compile --constraint constraints.txt
 
-.PHONY: run test
+.PHONY: run test bench
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python -m hobbit +policy=hobbit device=orin
@@ -14,6 +14,10 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+
+bench: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest benchmarks --benchmark-enable --benchmark-only \
+		--benchmark-group-by=func --benchmark-sort=name --benchmark-columns=min,median,mean,rounds
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cache
 from typing import NamedTuple
 
 HIGH = 0
@@ -23,6 +24,10 @@ class ExpertKey(NamedTuple):
     layer: int
     expert: int
     level: int
+
+
+expert_key = cache(ExpertKey)
+"""The one `ExpertKey(layer, expert, level)` of these numbers, at a third of the cost of a new one."""
 
 
 class Effect(str, Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hobbit.types import Decision, Demand
+from hobbit.types import HIGH, Decision, Demand
 
 
 class Loader(Protocol):
@@ -39,5 +39,7 @@ def serving_level(held: int, wanted: int) -> int | None:
 
     `held` is a bit mask of levels, bit 0 high: a high copy serves every demand, a low one no high demand.
     """
+    if held & 1:
+        return HIGH
     usable = held & ((2 << wanted) - 1)
     return (usable & -usable).bit_length() - 1 if usable else None

@@ -16,7 +16,9 @@ class Records:
     ever-growing order of uses, so that recency has no ties; it never resets.
     """
 
-    __slots__ = ("high_uses", "last_tick", "last_token", "low_uses", "per_layer", "tick", "token", "uses")
+    __slots__ = (
+        "_counters", "high_uses", "last_tick", "last_token", "low_uses", "per_layer", "tick", "token", "uses",
+    )  # fmt: skip
 
     def __init__(self, shape: RoutingShape) -> None:
         count = shape.layers * shape.experts
@@ -28,6 +30,9 @@ class Records:
         self.uses: npt.NDArray[np.float64] = np.zeros(count)
         self.high_uses: npt.NDArray[np.float64] = np.zeros(count)
         self.low_uses: npt.NDArray[np.float64] = np.zeros(count)
+        # The same memory: one item of a memoryview costs half of one of an array.
+        arrays = (self.last_tick, self.last_token, self.uses, self.high_uses, self.low_uses)
+        self._counters = tuple(array.data for array in arrays)
 
     def begin_sequence(self) -> None:
         """Forget the counts of the last sequence; what is resident stays resident."""
@@ -41,11 +46,10 @@ class Records:
 
     def use(self, flat: int, tokens: int, level: int) -> None:
         """Expert `flat` served `tokens` tokens at `level` (0: high). A skipped demand is no use."""
+        last_tick, last_token, uses, high_uses, low_uses = self._counters
         self.tick += 1
-        self.last_tick[flat] = self.tick
-        self.last_token[flat] = self.token
-        self.uses[flat] += tokens
-        if level == 0:
-            self.high_uses[flat] += tokens
-        else:
-            self.low_uses[flat] += tokens
+        last_tick[flat] = self.tick
+        last_token[flat] = self.token
+        uses[flat] += tokens
+        level_uses = low_uses if level else high_uses
+        level_uses[flat] += tokens

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import exp
+from operator import neg
 
 import numpy as np
 import numpy.typing as npt
 
 from hobbit.api import Demand, Routing
-
-_MANY_EXPERTS = 24
-"""Above this many experts, numpy selects the top-K faster than a Python sort."""
 
 
 def demands_from(routing: Routing) -> list[Demand]:
@@ -20,24 +18,30 @@ def demands_from(routing: Routing) -> list[Demand]:
     Weights are normalised per token; the score is the sum of the weights ranked before the expert, the
     smallest over the tokens that chose it, clamped to 1 (HOBBIT, section 3.2).
     """
-    if routing.tokens == 1:
+    if len(routing.experts) == 1:
         return _one_token(routing.experts[0].tolist(), routing.weights[0].tolist())
     return _many_tokens(routing.experts, routing.weights.astype(np.float64))
 
 
 def _one_token(experts: Sequence[int], weights: Sequence[float]) -> list[Demand]:
-    total = sum(weights) or 1.0
-    ranked = sorted(zip(weights, experts, strict=True), key=_by_weight)
+    # Negated weights sort the heaviest first and, among equals, the lowest expert.
+    ranked = sorted(zip(map(neg, weights), experts, strict=True))
+    return _scored(ranked, -sum(weights) or 1.0)
+
+
+def _scored(ranked: Iterable[tuple[float, int]], total: float) -> list[Demand]:
+    """Demands of one token from its (weight, expert), heaviest first; `total` is the weights' sum.
+
+    Weights and sum may both be negated, which leaves the shares as they are.
+    """
     demands = []
     before = 0.0
     for weight, expert in ranked:
-        demands.append(Demand(expert, weight / total, min(before, 1.0), 1))
-        before += weight / total
+        share = weight / total
+        # A NamedTuple's own constructor is a Python function, at twice the cost.
+        demands.append(tuple.__new__(Demand, (expert, share, before if before < 1.0 else 1.0, 1)))
+        before += share
     return demands
-
-
-def _by_weight(pair: tuple[float, int]) -> tuple[float, int]:
-    return -pair[0], pair[1]
 
 
 def _many_tokens(experts: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> list[Demand]:
@@ -75,26 +79,36 @@ class LogitsLookahead:
     softmax is taken.
     """
 
-    __slots__ = ("_logits", "_top_k", "depth")
+    __slots__ = ("_logits", "_rows", "_top_k", "depth")
 
     def __init__(self, logits: npt.NDArray[np.float32], top_k: int, depth: int) -> None:
         self._logits = logits
         self._top_k = top_k
         self.depth = min(depth, len(logits))
+        # Of a single token, all at once.
+        self._rows: list[list[float]] = logits[: self.depth, 0].tolist() if logits.shape[1] == 1 else []
 
     def demands(self, distance: int) -> list[Demand]:
         """Demands of the layer `distance` ahead, in falling gate weight."""
+        if self._rows:
+            return self._one_token(distance)
         logits = self._logits[distance - 1]  # [T, E]
-        if len(logits) == 1 and logits.shape[1] <= _MANY_EXPERTS:
-            return self._small(logits[0].tolist())
         top = np.argsort(-logits, axis=1, kind="stable")[:, : self._top_k]
         chosen = np.take_along_axis(logits, top, axis=1).astype(np.float64)
-        weights = np.exp(chosen - chosen[:, :1])
-        if len(logits) == 1:
-            return _one_token(top[0].tolist(), weights[0].tolist())
-        return _many_tokens(top, weights)
+        return _many_tokens(top, np.exp(chosen - chosen[:, :1]))
 
-    def _small(self, row: list[float]) -> list[Demand]:
-        top = sorted(range(len(row)), key=row.__getitem__, reverse=True)[: self._top_k]
-        peak = row[top[0]]
-        return _one_token(top, [exp(row[expert] - peak) for expert in top])
+    def _one_token(self, distance: int) -> list[Demand]:
+        row = self._rows[distance - 1]
+        largest = sorted(row, reverse=True)[: self._top_k]
+        peak = last = largest[0]
+        ranked = []
+        total = 0.0
+        expert = -1
+        for logit in largest:
+            # Among equals, the next one.
+            expert = row.index(logit, expert + 1 if logit == last else 0)
+            last = logit
+            weight = exp(logit - peak)
+            total += weight
+            ranked.append((weight, expert))
+        return _scored(ranked, total)

@@ -102,8 +102,7 @@ class Metrics(Observer):
         """Add one layer's counts."""
         phase = self._phase
         phase.demands += len(event.demands)
-        for demand, (action, level) in zip(event.demands, event.decisions, strict=True):
-            tokens = demand.tokens
+        for (_, _, _, tokens), (action, level) in zip(event.demands, event.decisions, strict=True):
             phase.selections += tokens
             if action == Action.USE:
                 phase.hits[level] += 1
@@ -117,7 +116,8 @@ class Metrics(Observer):
             else:
                 phase.hosted += 1
                 phase.hosted_selections += tokens
-        phase.demand_bytes += sum(copy.nbytes for copy in event.loads)
+        for copy in event.loads:
+            phase.demand_bytes += copy.nbytes
         for copy in event.prefetches:
             phase.prefetches[copy.key.level] += 1
             phase.prefetch_bytes += copy.nbytes

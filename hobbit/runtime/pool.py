@@ -17,15 +17,16 @@ class Pool:
     are apart: `choose` only looks, `put` and `clear` change.
     """
 
-    __slots__ = ("_free", "_per_layer", "blocked", "experts", "layers", "level", "physical", "view")
+    __slots__ = ("_free", "_keys", "_mask", "_per_layer", "blocked", "experts", "layers", "physical", "view")
 
     def __init__(self, level: int, physical: list[int], experts_per_layer: int) -> None:
         size = len(physical)
-        self.level = level
         self.physical = physical
         self.experts: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
         self.layers: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
-        self.blocked: npt.NDArray[np.bool_] = np.zeros(size, np.bool_)
+        self.blocked = bytearray(size)
+        self._mask = np.frombuffer(self.blocked, np.bool_)  # the same memory, for whole-pool operations
+        self._keys: list[ExpertKey | None] = [None] * size
         self.view = PoolView(level, self.experts, self.layers)
         self._free = list(range(size - 1, -1, -1))
         self._per_layer = experts_per_layer
@@ -38,7 +39,10 @@ class Pool:
         if self._free:
             return self._free[-1]
         scores = policy.scores(self.view, incoming)
-        position = int(np.where(self.blocked, np.inf, scores).argmin())
+        position = int(scores.argmin())
+        if not self.blocked[position]:
+            return position
+        position = int(np.where(self._mask, np.inf, scores).argmin())
         return None if self.blocked[position] else position
 
     def furthest_masked(self, layer: int) -> int | None:
@@ -50,18 +54,19 @@ class Pool:
 
     def key_at(self, position: int) -> ExpertKey | None:
         """Who lives at this position."""
-        flat = int(self.experts[position])
-        return None if flat == EMPTY else ExpertKey(*divmod(flat, self._per_layer), self.level)
+        return self._keys[position]
 
     def put(self, position: int, key: ExpertKey) -> None:
         """`key` lives here from now on; whoever lived here is gone."""
         if self._free and self._free[-1] == position:
             self._free.pop()
+        self._keys[position] = key
         self.experts[position] = key.layer * self._per_layer + key.expert
         self.layers[position] = key.layer
 
     def clear(self, position: int) -> None:
         """The position becomes empty and unblocked."""
+        self._keys[position] = None
         self.experts[position] = EMPTY
         self.layers[position] = EMPTY
         self.blocked[position] = False

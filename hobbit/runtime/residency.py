@@ -8,7 +8,8 @@ from hobbit.api import Allocation, CachePolicy, ExpertKey, RoutingShape
 from hobbit.runtime.pool import Pool
 from hobbit.runtime.staging import Staging
 
-_ABSENT = -1
+Place = tuple[Pool, int]
+"""A pool and a position in it."""
 
 
 class Residency:
@@ -23,13 +24,12 @@ class Residency:
     ) -> None:
         self.per_layer = shape.experts
         self.policy = policy
-        count = shape.layers * shape.experts
-        self._held = [0] * count
-        self._position = [[_ABSENT] * count for _ in allocations]
+        self._held = [0] * (shape.layers * shape.experts)
+        self._places: dict[ExpertKey, Place] = {}
         self._pools = [_pools(level, a, shape) for level, a in enumerate(allocations)]
         high = allocations[0].total
         self._staging = Staging(list(range(high, high + staging)))
-        self._blocked: list[list[tuple[Pool, int]]] = [[] for _ in range(shape.layers)]
+        self._blocked: list[list[Place]] = [[] for _ in range(shape.layers)]
 
     # Queries.
 
@@ -39,8 +39,11 @@ class Residency:
 
     def slot(self, key: ExpertKey) -> int:
         """The device slot of a copy, in the cache or staged."""
-        position = self._position[key.level][key.layer * self.per_layer + key.expert]
-        return self._staging.slot(key) if position == _ABSENT else self._pool(key).physical[position]
+        place = self._places.get(key)
+        if place is None:
+            return self._staging.slot(key)
+        pool, position = place
+        return pool.physical[position]
 
     def staged(self, key: ExpertKey) -> bool:
         """True if the copy waits in a staging slot."""
@@ -50,26 +53,24 @@ class Residency:
 
     def block(self, key: ExpertKey) -> None:
         """Keep a cached copy from eviction until its layer has run; a staged one needs no keeping."""
-        position = self._position[key.level][key.layer * self.per_layer + key.expert]
-        if position == _ABSENT:
+        place = self._places.get(key)
+        if place is None:
             return
-        pool = self._pool(key)
+        pool, position = place
         if not pool.blocked[position]:
             pool.blocked[position] = True
-            self._blocked[key.layer].append((pool, position))
+            self._blocked[key.layer].append(place)
 
     def release(self, layer: int) -> None:
         """`layer` has run: its copies may be evicted again."""
-        held = self._blocked[layer]
-        for pool, position in held:
-            pool.blocked[position] = False
-        held.clear()
+        self._unblock(self._blocked[layer])
         self._staging.release()
 
     def release_all(self) -> None:
         """No layer is waited for any more (a pass begins, perhaps after one that broke off)."""
-        for layer in range(len(self._blocked)):
-            self.release(layer)
+        for places in self._blocked:
+            self._unblock(places)
+        self._staging.release()
 
     def admit(self, key: ExpertKey, running: int | None) -> tuple[int, ExpertKey | None] | None:
         """Make room for `key` and give it the room: (device slot, who was evicted or None).
@@ -77,7 +78,7 @@ class Residency:
         `running` is the layer that waits for the copy: it may take a masked slot, the one furthest ahead.
         None: a prefetch, which may not. Returns None if there is no slot to be had.
         """
-        pool = self._pool(key)
+        pool = self._pools[key.level][key.layer]
         position = pool.choose(key, self.policy) if len(pool) else None
         if position is None and running is not None:
             position = pool.furthest_masked(running)
@@ -85,8 +86,10 @@ class Residency:
             return None
         evicted = pool.key_at(position)
         if evicted is not None:
-            self._forget(evicted, pool, position)
-        self._settle(key, pool, position)
+            self._forget(evicted)
+        pool.put(position, key)
+        self._places[key] = pool, position
+        self._held[key.layer * self.per_layer + key.expert] |= 1 << key.level
         return pool.physical[position], evicted
 
     def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
@@ -110,53 +113,42 @@ class Residency:
             self._staging.pin(key)
             return None
         slot, evicted = admitted
-        position = self._position[key.level][key.layer * self.per_layer + key.expert]
-        self._pool(key).physical[position] = self._staging.swap(key, slot)
+        pool, position = self._places[key]
+        pool.physical[position] = self._staging.swap(key, slot)
         return evicted
 
     def drop(self, key: ExpertKey) -> None:
         """Forget a cached copy (caches that keep nothing)."""
-        pool = self._pool(key)
-        position = self._position[key.level][key.layer * self.per_layer + key.expert]
-        self._forget(key, pool, position)
+        pool, position = self._forget(key)
         pool.clear(position)
 
     def residents(self, layer: int) -> list[ExpertKey]:
-        """Cached copies of one layer."""
-        return [
-            ExpertKey(layer, expert, level)
-            for level, positions in enumerate(self._position)
-            for expert, position in enumerate(
-                positions[layer * self.per_layer : (layer + 1) * self.per_layer]
-            )
-            if position != _ABSENT
-        ]
+        """Cached copies of one layer, in the order in which they came."""
+        return [key for key in self._places if key.layer == layer]
 
-    def _pool(self, key: ExpertKey) -> Pool:
-        pools = self._pools[key.level]
-        return pools[key.layer] if len(pools) > 1 else pools[0]
-
-    def _settle(self, key: ExpertKey, pool: Pool, position: int) -> None:
-        flat = key.layer * self.per_layer + key.expert
-        pool.put(position, key)
-        self._position[key.level][flat] = position
-        self._held[flat] |= 1 << key.level
-
-    def _forget(self, key: ExpertKey, pool: Pool, position: int) -> None:
-        self._position[key.level][key.layer * self.per_layer + key.expert] = _ABSENT
+    def _forget(self, key: ExpertKey) -> Place:
+        place = pool, position = self._places.pop(key)
         self._drop_bit(key)
         if pool.blocked[position]:
             pool.blocked[position] = False
-            self._blocked[key.layer].remove((pool, position))
+            self._blocked[key.layer].remove(place)
+        return place
+
+    @staticmethod
+    def _unblock(places: list[Place]) -> None:
+        for pool, position in places:
+            pool.blocked[position] = False
+        places.clear()
 
     def _drop_bit(self, key: ExpertKey) -> None:
         self._held[key.layer * self.per_layer + key.expert] &= ~(1 << key.level)
 
 
 def _pools(level: int, allocation: Allocation, shape: RoutingShape) -> list[Pool]:
+    """The pool of each layer; one and the same for all of them where it is global."""
     pools = []
     start = 0
     for size in allocation.slots:
         pools.append(Pool(level, list(range(start, start + size)), shape.experts))
         start += size
-    return pools
+    return pools if allocation.per_layer else pools * shape.layers

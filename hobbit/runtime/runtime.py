@@ -30,6 +30,7 @@ from hobbit.runtime.events import Bus, LayerEvent, Observer
 from hobbit.runtime.residency import Residency
 from hobbit.runtime.transfers import Transfers
 from hobbit.runtime.work import LayerWork
+from hobbit.types import expert_key
 
 
 class Runtime:
@@ -92,14 +93,15 @@ class Runtime:
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """Serve one layer's demands; `payload` does the maths (None in a replay)."""
-        tokens = self._tokens = routing.tokens
+        tokens = self._tokens = len(routing.experts)
         self.device.begin_layer(layer, tokens, self._context)
         routed = self.router.transform(layer, routing, self.residency)
         if routed is not routing and payload is not None:
             payload.reroute(routed)
         demands = demands_from(routed)
-        self._cache.observe(layer, [d.expert for d in demands], [d.tokens for d in demands])
-        held = [self.residency.held(layer, d.expert) for d in demands]
+        experts, _, _, counts = zip(*demands, strict=True)
+        self._cache.observe(layer, experts, counts)
+        held = [self.residency.held(layer, expert) for expert in experts]
         decisions = self.loader.resolve(layer, demands, held)
         self.transfers.begin_layer(layer)
         loads, stall = self._serve(layer, demands, decisions, routed, payload)
@@ -148,20 +150,20 @@ class Runtime:
         work = LayerWork()
         base = layer * self.shape.experts
         held: list[tuple[ExpertKey, int]] = []
-        for demand, (action, level) in zip(demands, decisions, strict=True):
+        for (expert, _, _, tokens), (action, level) in zip(demands, decisions, strict=True):
             if action == Action.SKIP:
                 if payload is not None:
-                    payload.skip(demand.expert)
+                    payload.skip(expert)
                 continue
-            self.records.use(base + demand.expert, demand.tokens, level)
-            key = ExpertKey(layer, demand.expert, level)
-            if action == Action.LOAD:
-                work.misses.append((key, demand.tokens))
-            elif action == Action.HOST:
-                work.hosted.append(Job(key, -1, demand.tokens))
-            else:
+            self.records.use(base + expert, tokens, level)
+            key = expert_key(layer, expert, level)
+            if action == Action.USE:
                 self.residency.block(key)
-                held.append((key, demand.tokens))
+                held.append((key, tokens))
+            elif action == Action.LOAD:
+                work.misses.append((key, tokens))
+            else:
+                work.hosted.append(Job(key, -1, tokens))
         # Only now that all of them are blocked may one that leaves staging evict somebody.
         for key, tokens in held:
             copy = self.transfers.use(key)

@@ -25,8 +25,7 @@ class Transfers:
         self._window = window
         self._staged = staged
         self._queue: deque[Fetch] = deque()
-        self._arriving: dict[ExpertKey, Copy] = {}
-        self._untouched: set[ExpertKey] = set()
+        self._unused: dict[ExpertKey, Copy] = {}  # prefetched, and not demanded so far
         self.evicted: list[ExpertKey] = []
         self.prefetched: list[Copy] = []
         self.dropped = 0
@@ -48,11 +47,16 @@ class Transfers:
         self._queue.clear()
 
     def use(self, key: ExpertKey) -> Copy | None:
-        """`key` is demanded and held: keep it, out of staging if need be. Returns the copy to wait for."""
+        """`key` is demanded and held: take it out of staging if need be. Returns the copy to wait for."""
         if self._staged and self._residency.staged(key):
             self._note(self._residency.unstage(key))
-        self._residency.block(key)
-        return self._arriving_copy(key)
+            self._residency.block(key)
+        copy = self._unused.pop(key, None)
+        if copy is not None:
+            self.first_uses += 1
+            if not copy.done:
+                self._device.hurry(copy)
+        return copy
 
     def discard(self, key: ExpertKey) -> None:
         """Give a cached copy up (caches that keep nothing)."""
@@ -73,10 +77,9 @@ class Transfers:
 
     def prefetch(self, fetches: list[Fetch], keep: list[ExpertKey]) -> None:
         """Mask what is kept, queue what is to be fetched, and issue as much as the window allows."""
+        block, held, queue = self._residency.block, self._residency.held, self._queue
         for key in keep:
-            self._residency.block(key)
-        held = self._residency.held
-        queue = self._queue
+            block(key)
         for fetch in fetches:
             if not held(fetch.layer, fetch.expert) >> fetch.level & 1 and fetch not in queue:
                 queue.append(fetch)
@@ -84,15 +87,6 @@ class Transfers:
         while queue and budget > 0:
             self._issue(ExpertKey(*queue.popleft()))
             budget -= 1
-
-    def _arriving_copy(self, key: ExpertKey) -> Copy | None:
-        if key in self._untouched:
-            self._untouched.discard(key)
-            self.first_uses += 1
-        copy = self._arriving.pop(key, None)
-        if copy is not None and not copy.urgent:
-            self._device.hurry(copy)
-        return copy
 
     def _issue(self, key: ExpertKey) -> None:
         admitted = self._residency.stage(key) if self._staged else self._residency.admit(key, None)
@@ -103,8 +97,7 @@ class Transfers:
         self._note(evicted)
         self._residency.block(key)
         copy = Copy(key, slot, False, self._sizes[key.level])
-        self._arriving[key] = copy
-        self._untouched.add(key)
+        self._unused[key] = copy
         self._device.load(copy)
         self.prefetched.append(copy)
 
@@ -112,7 +105,6 @@ class Transfers:
         if evicted is None:
             return
         self.evicted.append(evicted)
-        self._untouched.discard(evicted)
-        copy = self._arriving.pop(evicted, None)
+        copy = self._unused.pop(evicted, None)
         if copy is not None:
             self._device.cancel(copy)

@@ -60,16 +60,16 @@ class Multidim(ScoredCache):
         self._records = records
         # Zero-dimensional arrays multiply faster than floats do.
         self._lru, self._lfu, self._lhu, fld = (np.array(weight) for weight in weights)
-        self._nearness = list(
-            fld * (1 - layer_distances(layers) / layers)
-        )  # [L] rows [L]: incoming, resident
+        nearness = fld * (1 - layer_distances(layers) / layers)  # [L, L]: incoming, resident
+        self._nearness = list(nearness.repeat(records.per_layer, axis=1))  # [L] rows [L * E]
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """p_t of every resident, [S], in [0, 1]."""
-        records, experts = self._records, pool.experts
-        worth: npt.NDArray[np.float64] = self._lru * records.last_token[experts]
-        worth += self._lfu * records.uses[experts]
-        worth += self._lhu * records.high_uses[experts]
+        records = self._records
+        # Of all experts, then of the residents: one gather of [S] costs more than arithmetic on [L * E].
+        worth: npt.NDArray[np.float64] = self._lru * records.last_token
+        worth += self._lfu * records.uses
+        worth += self._lhu * records.high_uses
         worth /= max(records.token, 1)
-        worth += self._nearness[incoming.layer][pool.layers]
-        return worth
+        worth += self._nearness[incoming.layer]
+        return worth[pool.experts]

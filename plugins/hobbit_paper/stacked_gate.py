@@ -20,6 +20,7 @@ from hobbit.api import (
     serving_level,
 )
 from hobbit.errors import ConfigError
+from hobbit.types import expert_key
 
 
 @dataclass
@@ -73,20 +74,20 @@ class StackedGate:
         """Keep what is resident layer by layer, until a layer misses something; fetch that."""
         if lookahead is None:
             return None
-        plan = PrefetchPlan()
+        fetch: list[Fetch] = []
+        keep: list[ExpertKey] = []
+        level_for, held = self._level_for, view.held
         for distance in range(1, min(self.depth, lookahead.depth) + 1):
-            self._look(layer + distance, lookahead.demands(distance), view, plan)
-            if plan.fetch:
+            later = layer + distance
+            for expert, _, score, _ in lookahead.demands(distance):
+                wanted = level_for(score)
+                if wanted is None:
+                    continue
+                resident = serving_level(held(later, expert), wanted)
+                if resident is None:
+                    fetch.append(Fetch(later, expert, wanted))
+                else:
+                    keep.append(expert_key(later, expert, resident))
+            if fetch:
                 break
-        return plan
-
-    def _look(self, layer: int, predicted: Sequence[Demand], view: ResidencyView, plan: PrefetchPlan) -> None:
-        for demand in predicted:
-            wanted = self._level_for(demand.score)
-            if wanted is None:
-                continue
-            resident = serving_level(view.held(layer, demand.expert), wanted)
-            if resident is None:
-                plan.fetch.append(Fetch(layer, demand.expert, wanted))
-            else:
-                plan.keep.append(ExpertKey(layer, demand.expert, resident))
+        return PrefetchPlan(fetch, keep)
