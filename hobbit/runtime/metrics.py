@@ -101,21 +101,24 @@ class Metrics(Observer):
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's counts."""
         phase = self._phase
-        phase.demands += len(event.demands)
+        hits, misses, served = phase.hits, phase.misses, phase.served
+        selections = 0
         for (_, _, _, tokens), (action, level) in zip(event.demands, event.decisions, strict=True):
-            phase.selections += tokens
+            selections += tokens
             if action == Action.USE:
-                phase.hits[level] += 1
-                phase.served[level] += tokens
+                hits[level] += 1
+                served[level] += tokens
             elif action == Action.LOAD:
-                phase.misses[level] += 1
-                phase.served[level] += tokens
+                misses[level] += 1
+                served[level] += tokens
             elif action == Action.SKIP:
                 phase.skipped += 1
                 phase.skipped_selections += tokens
             else:
                 phase.hosted += 1
                 phase.hosted_selections += tokens
+        phase.demands += len(event.demands)
+        phase.selections += selections
         for copy in event.loads:
             phase.demand_bytes += copy.nbytes
         for copy in event.prefetches:

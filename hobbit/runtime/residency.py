@@ -118,7 +118,11 @@ class Residency:
         return evicted
 
     def drop(self, key: ExpertKey) -> None:
-        """Forget a cached copy (caches that keep nothing)."""
+        """Forget a copy, cached or staged, that nobody is to use."""
+        if key in self._staging:
+            self._staging.leave(key)
+            self._drop_bit(key)
+            return
         pool, position = self._forget(key)
         pool.clear(position)
 

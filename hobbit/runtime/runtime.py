@@ -67,6 +67,7 @@ class Runtime:
         self._bus = Bus(observers)
         self._context = 0
         self._tokens = 0
+        self._under_way: list[Copy] = []
 
     def begin_sequence(self) -> None:
         """A new sequence: use records start afresh, residents stay."""
@@ -79,8 +80,8 @@ class Runtime:
         """A forward pass of T tokens starts after `context` tokens of the sequence."""
         self._context = context
         self.records.begin_pass(tokens)
+        self.transfers.begin_pass(self._under_way)
         self.residency.release_all()
-        self.transfers.begin_pass()
         self.device.begin_pass(tokens, context)
         for tell in self._bus.begin_pass:
             tell(tokens, context)
@@ -125,6 +126,7 @@ class Runtime:
     ) -> tuple[list[Copy], int]:
         """Run the layer's experts; returns the on-demand copies and the nanoseconds lost to waiting."""
         work = self._sort(layer, demands, decisions, payload)
+        self._under_way = work.copies
         if work.hosted:
             self.device.run_host(layer, work.hosted, payload)
         loads = self._load(work)
@@ -194,8 +196,9 @@ class Runtime:
         if not work.late:
             return 0
         stall = self.device.wait(work.copies)
+        work.copies.clear()
         self.device.run(layer, work.late, payload)
-        work.late, work.copies = [], []
+        work.late.clear()
         return stall
 
     def _prefetch(self, layer: int, demands: Sequence[Demand], routing: Routing) -> None:

@@ -41,6 +41,7 @@ class Staging:
 
     def leave(self, key: ExpertKey) -> None:
         """Free the slot of `key`."""
+        self._pinned.discard(key)
         self._free.append(self._slots.pop(key))
 
     def swap(self, key: ExpertKey, freed: int) -> int:

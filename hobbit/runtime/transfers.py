@@ -42,9 +42,17 @@ class Transfers:
             self._queue = deque(fetch for fetch in self._queue if fetch.layer > layer)
             self.dropped = waiting - len(self._queue)
 
-    def begin_pass(self) -> None:
-        """A new pass starts at layer 0: prefetches queued in the last one have passed."""
+    def begin_pass(self, left: list[Copy]) -> None:
+        """A new pass starts at layer 0: prefetches queued in the last one have passed.
+
+        `left` are copies that the last pass queued and, because it broke off, never waited for: they are
+        given up, lest their slots be taken for filled.
+        """
         self._queue.clear()
+        for copy in left:
+            self._device.cancel(copy)
+            self._residency.drop(copy.key)
+        left.clear()
 
     def use(self, key: ExpertKey) -> Copy | None:
         """`key` is demanded and held: take it out of staging if need be. Returns the copy to wait for."""

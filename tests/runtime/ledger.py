@@ -33,6 +33,7 @@ class LedgerDevice:
         self.ran: list[tuple[int, int]] = []
         self.calls: list[tuple[str, object]] = []
         self.layer = -1
+        self.breaks = False
 
     def prepare(
         self, layout: SlotLayout, quantizer: Quantizer, source: ExpertSource | None, block_bytes: int = 0
@@ -62,6 +63,8 @@ class LedgerDevice:
         self.calls.append(("cancel", copy.key))
 
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
+        if self.breaks:
+            raise RuntimeError("the device broke")
         for key, slot, tokens in jobs:
             assert key.layer == layer == self.layer
             assert self.slots[key.level, slot] == key, "the slot holds another expert"

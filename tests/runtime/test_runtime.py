@@ -218,3 +218,20 @@ def test_records_reset_with_the_sequence_and_residents_stay() -> None:
     assert run.runtime.records.uses.sum() == 0
     run.runtime.begin_pass(1, 0)
     assert not run.step(0, [[0, 1]]).loads
+
+
+def test_copies_of_a_pass_that_broke_off_are_not_taken_for_arrived() -> None:
+    run = bench(ON_DEMAND, NO_PREFETCH, LRU, slots=(6,))
+    run.runtime.begin_pass(1, 0)
+    run.step(0, [[0, 1]])
+    run.step(1, [[0, 1]])
+    run.runtime.end_pass()
+    run.runtime.begin_pass(1, 1)
+    run.device.breaks = True  # the resident expert fails while the copy of the other is under way
+    with pytest.raises(RuntimeError, match="broke"):
+        run.step(0, [[0, 3]])
+    run.device.breaks = False
+    run.runtime.begin_pass(1, 1)
+    event = run.step(0, [[0, 3]])
+    assert event.held == [1, 0]
+    assert [copy.key.expert for copy in event.loads] == [3]
