@@ -35,7 +35,7 @@ SEARCHED = (1, 3)
 
 COARSE = 4
 STEPS = (0.1, 0.05)
-LOW_SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+LOW_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
 Weights = tuple[float, float, float, float]
 

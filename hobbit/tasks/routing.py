@@ -23,9 +23,10 @@ def find_trace(name: str) -> Trace:
         TraceError: if there is none, or it cannot be used.
     """
     domain, _, part = name.partition(".")
-    if domain in DOMAINS:
+    file = Path(name)
+    if domain in DOMAINS or not (file.exists() or file.suffix == ".npz" or file.name != name):
         return bundled_trace(domain, part or "test")
-    return read_trace(name)
+    return read_trace(file)
 
 
 def fitting_trace(config: HobbitConfig, overrides: Sequence[str]) -> Trace:

@@ -101,11 +101,14 @@ def _report(
     """Measure what the run left behind: its own figures first, since quality adds to the counts."""
     measures, trace, assembly = measures_of(session), trace_of(session), session.assembly
     quality = sample_quality(session, passages, progress) if passages else None
+    notes = [*live.calibration.notes, *session.notes]
+    if live.config.quality.enabled and quality is None:
+        notes.append("quality is not sampled: the oracle knows the routing of this run alone")
     replayed, failed = replay_others(
         trace, others, assembly.context.geometry, assembly.plan.context, progress
     )
     return RunReport(
-        scene=Scene.of(live.config, assembly, [*live.calibration.notes, *session.notes, *failed]),
+        scene=Scene.of(live.config, assembly, [*notes, *failed]),
         prompt=live.prompts[0],
         prompt_tokens=len(generation.prompt_ids),
         text=generation.text,

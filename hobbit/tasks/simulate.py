@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hobbit.config.compose import with_policy
+from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import SimulateTask
 from hobbit.errors import ConfigError
@@ -42,7 +43,8 @@ def _simulate(
 ) -> SimulationReport:
     task = config.task
     assert isinstance(task, SimulateTask)
-    calibration = Calibration(is_bundled(trace), lambda: selection_scores(trace), "this routing")
+    bundled = is_bundled(trace)
+    calibration = Calibration(bundled, lambda: selection_scores(trace), "this routing")
     config = calibration.fit(config, overrides)
     others = {name: calibration.fit(with_policy(overrides, name), ()).setup() for name in config.compare}
     tokens = int(np.diff(trace.sequence_starts, append=trace.tokens).max())
@@ -54,7 +56,7 @@ def _simulate(
             config,
             assembly,
             [*calibration.notes, *assembly.notes, *failed],
-            model=trace.header.model,
+            model=ModelOptions().label if bundled else trace.header.model,
             synthetic=trace.header.synthetic,
         ),
         trace=task.trace,

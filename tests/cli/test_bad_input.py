@@ -90,6 +90,7 @@ NAMES = [
     ("evaluate task.domains=[math]", "task.domains: no domain is called 'math'; did you mean 'maths'?"),
     ("model=no/such/folder", "model='no/such/folder' is no known model, no folder and no hub id"),
     ("simulate device=orin task.trace=FILES/no.npz", "trace FILES/no.npz cannot be read: No such file"),
+    ("simulate device=orin task.trace=bookz", "no bundled trace has domain 'bookz'; did you mean 'books'?"),
     ("simulate device=orin task.trace=books.tran", "no bundled trace has part 'tran'; did you mean 'train'?"),
 ]
 

@@ -63,7 +63,7 @@ def test_what_breaks_a_rule_is_refused(component: type[CacheComponent]) -> None:
 
 def test_options_as_a_user_reads_them() -> None:
     assert [str(option) for option in options_of(Plain)] == [
-        "low_share: float = 0.15",
+        "low_share: float = 0.05",
         "marks: Effect = 'exact'",
         "weights: list[int] = [1]",
     ]

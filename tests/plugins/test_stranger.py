@@ -27,7 +27,7 @@ def test_is_listed_with_its_provider(installed: Path, command_line: CommandLine)
     listing = json.loads(command_line("plugins", "--json", path=installed).stdout)
     (row,) = [row for row in listing["components"] if row["name"] == "highest_id"]
     assert row["kind"] == "cache"
-    assert row["options"] == ["low_share: float = 0.15", "strength: int = 3"]
+    assert row["options"] == ["low_share: float = 0.05", "strength: int = 3"]
     assert row["provider"] == "stranger 1.0 (stranger)"
     assert row["status"] == "ok"
     assert listing["problems"] == []
