@@ -67,7 +67,7 @@ class HobbitConfig:
     prompt: str | None = None
     prompt_file: str | None = None
     max_new_tokens: int = 64
-    temperature: float = 0.0
+    temperature: float = 0.7
     stop: str | None = None
     seed: int = 0
     threads: int = 0
