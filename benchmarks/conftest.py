@@ -8,9 +8,8 @@ import pytest
 
 from hobbit.assembly import Assembly, assemble
 from hobbit.config.compose import compose
-from hobbit.trace import RoutingStatistics, Trace, generate
+from hobbit.trace import Trace, bundled_trace, generate, measure
 from hobbit.trace.replay import future_of
-from hobbit.types import RoutingShape
 
 Build = Callable[[str], Assembly]
 
@@ -20,15 +19,15 @@ TOKENS = 1_000
 
 @pytest.fixture(scope="session")
 def trace(request: pytest.FixtureRequest) -> Trace:
-    """1,000 tokens x 32 layers x 8 experts, top-2, with look-ahead logits of 4 layers.
+    """1,000 tokens x 32 layers x 8 experts, top-2, routed like the bundled books; look-ahead of 4 layers.
 
     Where nothing is timed, and the benchmarks are but tried, a prompt and 8 tokens do.
     """
     option = request.config.getoption
     tried = option("benchmark_disable") and not option("benchmark_enable")
     generated = 8 if tried else TOKENS - PROMPT
-    statistics = RoutingStatistics((0.25, 0.4), (0.45, 0.5), 0.7, (0.9, 0.85, 0.8, 0.75))
-    return generate(RoutingShape(32, 8, 2), statistics, ((PROMPT, generated),), seed=5)
+    recorded = bundled_trace("books")
+    return generate(recorded.header.shape, measure(recorded), ((PROMPT, generated),), seed=5)
 
 
 @pytest.fixture

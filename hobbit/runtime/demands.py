@@ -19,7 +19,7 @@ def demands_from(routing: Routing) -> list[Demand]:
     smallest over the tokens that chose it, clamped to 1 (HOBBIT, section 3.2).
     """
     if len(routing.experts) == 1:
-        return _one_token(routing.experts[0].tolist(), routing.weights[0].tolist())
+        return _one_token(routing.experts.tolist()[0], routing.weights.tolist()[0])
     return _many_tokens(routing.experts, routing.weights.astype(np.float64))
 
 
@@ -85,20 +85,13 @@ class LogitsLookahead:
         self._logits = logits
         self._top_k = top_k
         self.depth = min(depth, len(logits))
-        # Of a single token, all at once.
-        self._rows: list[list[float]] = logits[: self.depth, 0].tolist() if logits.shape[1] == 1 else []
+        self._rows: list[list[list[float]]] = logits.tolist() if logits.shape[1] == 1 else []  # [D, 1, E]
 
     def demands(self, distance: int) -> list[Demand]:
         """Demands of the layer `distance` ahead, in falling gate weight."""
-        if self._rows:
-            return self._one_token(distance)
-        logits = self._logits[distance - 1]  # [T, E]
-        top = np.argsort(-logits, axis=1, kind="stable")[:, : self._top_k]
-        chosen = np.take_along_axis(logits, top, axis=1).astype(np.float64)
-        return _many_tokens(top, np.exp(chosen - chosen[:, :1]))
-
-    def _one_token(self, distance: int) -> list[Demand]:
-        row = self._rows[distance - 1]
+        if not self._rows:
+            return self._many_tokens(self._logits[distance - 1])
+        row = self._rows[distance - 1][0]
         largest = sorted(row, reverse=True)[: self._top_k]
         peak = last = largest[0]
         ranked = []
@@ -112,3 +105,8 @@ class LogitsLookahead:
             total += weight
             ranked.append((weight, expert))
         return _scored(ranked, total)
+
+    def _many_tokens(self, logits: npt.NDArray[np.float32]) -> list[Demand]:
+        top = np.argsort(-logits, axis=1, kind="stable")[:, : self._top_k]  # [T, K]
+        chosen = np.take_along_axis(logits, top, axis=1).astype(np.float64)
+        return _many_tokens(top, np.exp(chosen - chosen[:, :1]))

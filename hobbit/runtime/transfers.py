@@ -10,6 +10,7 @@ from collections import deque
 
 from hobbit.api import Copy, Device, ExpertKey, Fetch
 from hobbit.runtime.residency import Residency
+from hobbit.types import expert_key
 
 
 class Transfers:
@@ -93,7 +94,7 @@ class Transfers:
                 queue.append(fetch)
         budget = self._window or len(queue)
         while queue and budget > 0:
-            self._issue(ExpertKey(*queue.popleft()))
+            self._issue(expert_key(*queue.popleft()))
             budget -= 1
 
     def _issue(self, key: ExpertKey) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hobbit.api import Copy, CostModel, DeviceReport, ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
 from hobbit_devices.expert_home import ExpertHome
@@ -74,16 +74,17 @@ class Simulator:
     def hurry(self, copy: Copy) -> None:
         """Serve a prefetch with the urgent ones from now on."""
         copy.urgent = True
-        self._clock.promote(_transfer(copy))
+        self._clock.promote(copy.handle)
 
     def cancel(self, copy: Copy) -> None:
         """Drop what has not been moved; bytes under way are moved and counted."""
-        self._clock.cancel(_transfer(copy))
+        self._clock.cancel(copy.handle)
 
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """Charge resident experts one after another, and do their maths."""
-        for job in jobs:
-            self._clock.compute(self._costs.device_ns(job.key.level, job.tokens), job.key)
+        compute, cost = self._clock.compute, self._costs.device_ns
+        for key, _, tokens in jobs:
+            compute(cost(key.level, tokens), key)
         if payload is not None and self._maths is not None:
             self._maths.run(jobs, payload)
 
@@ -107,7 +108,7 @@ class Simulator:
 
     def wait(self, copies: Sequence[Copy]) -> int:
         """Advance to the last arrival; returns the nanoseconds that took."""
-        return self._clock.wait(map(_transfer, copies))
+        return self._clock.wait([copy.handle for copy in copies])
 
     def end_layer(self, layer: int) -> int:
         """Charge the shared bus, then join the host; returns the nanoseconds that joining took."""
@@ -140,7 +141,3 @@ class Simulator:
     def close(self) -> None:
         """Give the slots back."""
         self._maths = None
-
-
-def _transfer(copy: Copy) -> Transfer:
-    return cast(Transfer, copy.handle)

@@ -98,7 +98,7 @@ class Stream:
 
     def submit(self, transfer: Transfer, at_ns: int) -> None:
         """Queue `transfer` at `at_ns`, which is not in this stream's past."""
-        if not self.idle:
+        if not self.idle and self.clock_ns < at_ns:
             self.advance(at_ns)
         if self.idle:
             self.idle = False

@@ -84,7 +84,7 @@ class VirtualClock:
     def advance(self, until_ns: int) -> None:
         """Play the movers up to `until_ns`."""
         for mover in self.movers:
-            if not mover.idle:
+            if not mover.idle and mover.clock_ns < until_ns:
                 mover.advance(until_ns)
 
     def _arrival(self, transfer: Transfer) -> int:

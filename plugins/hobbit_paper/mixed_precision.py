@@ -143,6 +143,8 @@ class MixedPrecision:
         return [self._decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]
 
     def _decide(self, demand: Demand, held: int) -> Decision:
+        if held & 1:  # a high copy serves everything
+            return _USE[HIGH]
         wanted = self.level_for(demand.score)
         lowest = LOW if wanted is None or self._accept_low else wanted
         resident = serving_level(held, lowest) if held else None

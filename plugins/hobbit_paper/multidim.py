@@ -70,6 +70,6 @@ class Multidim(ScoredCache):
         worth: npt.NDArray[np.float64] = self._lru * records.last_token
         worth += self._lfu * records.uses
         worth += self._lhu * records.high_uses
-        worth /= max(records.token, 1)
+        worth /= max(float(records.token), 1.0)
         worth += self._nearness[incoming.layer]
         return worth[pool.experts]
