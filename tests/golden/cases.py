@@ -12,6 +12,7 @@ from hobbit.assembly import assemble
 from hobbit.config.compose import compose
 from hobbit.config.schema import HobbitConfig
 from hobbit.trace import RoutingStatistics, Trace, bundled_trace, generate
+from hobbit.trace.bundled import DOMAINS
 from hobbit.trace.replay import future_of, replay
 from hobbit.types import RoutingShape
 
@@ -24,7 +25,7 @@ POLICIES = (
 SEQUENCES = (0,)
 FIELDS = ("hits", "misses", "skipped", "hosted", "loads", "bytes", "stall_ns")
 SYNTHETIC = "synthetic"
-TRACES = (SYNTHETIC,)
+TRACES = (SYNTHETIC, *DOMAINS)
 
 Counts = dict[str, dict[str, Any]]
 

@@ -14,8 +14,6 @@ from hobbit.types import RoutingShape
 LIMIT = 10_000_000
 FOLDER = files("hobbit") / "bundled" / "traces"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="python -m benchmarks.record_traces has not run")
-
 
 def prompts_of(trace: Trace) -> list[list[int]]:
     return [trace.token_ids[p.start : p.stop].tolist() for p in trace.passes() if p.context == 0]
