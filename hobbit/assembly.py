@@ -11,11 +11,15 @@ from hobbit.api import (
     BlobLayout,
     CachePolicy,
     Context,
+    Device,
     DeviceComponent,
     ExpertSource,
     Geometry,
+    Loader,
+    Prefetcher,
     Quantizer,
     Records,
+    Router,
     SlotLayout,
     TensorSpec,
 )
@@ -83,10 +87,33 @@ def assemble(
         BudgetError: if the memory cannot hold what must be resident.
         DeviceError: if the device is absent.
     """
+    parts = _build(setup, geometry, future)
+    try:
+        return _connect(parts, setup, tokens, live, observers)
+    except BaseException:
+        parts.device.close()
+        raise
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The components of one run, built but not yet connected."""
+
+    context: Context
+    quantizer: Quantizer
+    device: Device
+    loader: Loader
+    router: Router
+    prefetcher: Prefetcher
+    cache: CachePolicy
+
+
+def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | None) -> _Parts:
+    """Build every component in the order that `Context` promises; afterwards it holds the levels in use."""
+    records = Records(geometry.shape)
     context = Context(
-        geometry, _precisions(setup), (), Records(geometry.shape), setup.seed, setup.deterministic
+        geometry, _precisions(setup), (), records, setup.seed, setup.deterministic, future=future
     )
-    context.future = future
     quantizer = setup.quantizer.build(context)
     context.blob_bytes = _blob_bytes(quantizer, geometry, context.precisions)
     device = _device(setup).build(context)
@@ -97,28 +124,46 @@ def assemble(
     if loader.levels > len(context.blob_bytes):
         quantizer.layout(geometry.expert_tensors(), context.precisions[-1])  # raises: says what does not fit
     router = setup.router.build(context)
-    prefetcher = setup.prefetcher.build(context)
-    cache = setup.cache.build(context)
+    return _Parts(
+        context,
+        quantizer,
+        device,
+        loader,
+        router,
+        setup.prefetcher.build(context),
+        setup.cache.build(context),
+    )
 
-    plan = _plan(setup, context, cache, tokens, prefetcher.staging)
-    residency = Residency(geometry.shape, _allocations(plan, cache, geometry), cache, prefetcher.staging)
-    staged = prefetcher.staging > 0
-    transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staged)
 
-    specs = live.specs() if live else geometry.expert_tensors()
-    layouts = tuple(quantizer.layout(specs, precision) for precision in context.precisions)
-    source = live.source(quantizer, layouts) if live else None
-    slots = (plan.slots[0] + prefetcher.staging, *plan.slots[1:])
-    block = parse_size(setup.transfers.block, "transfers.block")
-    device.prepare(SlotLayout(slots, layouts), quantizer, source, block)
-
+def _connect(
+    parts: _Parts, setup: Setup, tokens: int, live: LiveExperts | None, observers: Sequence[Observer]
+) -> Assembly:
+    """Plan the memory, fill the slots' source, and put the runtime over it all."""
+    context, device, staging = parts.context, parts.device, parts.prefetcher.staging
+    shape = context.shape
+    plan = _plan(setup, context, parts.cache, tokens, staging)
+    residency = Residency(shape, _allocations(plan, parts.cache, context.geometry), parts.cache, staging)
+    transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
+    source = _prepare(parts, plan, parse_size(setup.transfers.block, "transfers.block"), live)
     metrics = Metrics(len(context.precisions), device)
     runtime = Runtime(
-        geometry.shape, device, loader, prefetcher, cache, router, context.records, residency, transfers,
-        (metrics, *observers),
+        shape, device, parts.loader, parts.prefetcher, parts.cache, parts.router, context.records, residency,
+        transfers, (metrics, *observers),
     )  # fmt: skip
     notes = [*context.notes, *plan.warnings]
-    return Assembly(runtime, metrics, plan, context, quantizer, source, notes)
+    return Assembly(runtime, metrics, plan, context, parts.quantizer, source, notes)
+
+
+def _prepare(
+    parts: _Parts, plan: MemoryPlan, block_bytes: int, live: LiveExperts | None
+) -> ExpertSource | None:
+    """Let the device allocate its slots, for the live model's blobs where there is one; their source."""
+    specs = live.specs() if live else parts.context.geometry.expert_tensors()
+    layouts = tuple(parts.quantizer.layout(specs, precision) for precision in parts.context.precisions)
+    source = live.source(parts.quantizer, layouts) if live else None
+    slots = (plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:])
+    parts.device.prepare(SlotLayout(slots, layouts), parts.quantizer, source, block_bytes)
+    return source
 
 
 def _device(setup: Setup) -> DeviceComponent:

@@ -39,6 +39,15 @@ def test_its_preset_composes(installed: Path, command_line: CommandLine) -> None
     assert "strength: 5" in done.stdout
 
 
+def test_its_preset_runs(installed: Path, command_line: CommandLine) -> None:
+    words = ["+policy=stranger", "device=orin", "max_new_tokens=4", "quality.enabled=false", "output=json"]
+    done = command_line(*words, "compare=[lru]", path=installed)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["policy"]["cache"] == "highest_id"
+    assert report["measures"]["decode_tokens"] == 3
+
+
 def test_its_preset_is_in_the_help(installed: Path, command_line: CommandLine) -> None:
     assert "stranger            A stranger's preset" in command_line("--help", path=installed).stdout
 
