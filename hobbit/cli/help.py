@@ -18,7 +18,7 @@ usage: hobbit [TASK] [GROUP=NAME ...] [OPTION=VALUE ...] [--json] [FLAGS OF HYDR
 examples:
   hobbit policy=hobbit device=orin                  the bundled model under HOBBIT on a simulated Orin
   hobbit policy=hobbit prompt="Is 2+2=4, or {5}?"   text arrives as the shell passes it
-  hobbit policy=lru cache.low_share=0.2 --cfg job   what would run, with every option
+  hobbit policy=hobbit cache.low_share=0.2 --cfg job  what would run, with every option
   hobbit -m policy=lru,lfu,hobbit device=rtx4090    one run for each
   hobbit model=path/to/checkpoint memory.device=12GB
   hobbit plugins                                    every component with its options, provider and status"""

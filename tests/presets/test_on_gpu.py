@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
+from hobbit.cli.main import main
 from hobbit.config.compose import compose
 from hobbit.engine.checkpoint import load_checkpoint
 from hobbit.engine.session import open_session
-from hobbit.report.progress import Progress
-from hobbit.tasks.quality import sample_quality
 from tests.engine.runs import continue_greedily
 
 pytestmark = [
@@ -41,13 +43,11 @@ def test_lossless_presets_agree_with_transformers_on_the_same_device(preset: str
     torch.testing.assert_close(served[1], expected[1], rtol=2e-2, atol=2e-2)
 
 
-def test_hobbits_divergence_is_the_cpus_within_a_tenth() -> None:
+def test_hobbits_divergence_is_the_cpus_within_a_tenth(tmp_path: Path) -> None:
     divergence = {}
     for device in ("cpu", "cuda"):
-        words = ["policy=hobbit", f"device={device}", "memory.device=14MB", "precision.low=int2"]
-        config = compose(words)
-        model, tokenizer = load_checkpoint(config.model.location)
-        with open_session(model, tokenizer, config.setup(), name="bundled", tokens=200) as session:
-            quality = sample_quality(session, ["books", "code", "maths"], 128, Progress())
-        divergence[device] = quality.overall.mean_kl
+        report = tmp_path / f"{device}.json"
+        words = ["evaluate", "policy=hobbit", f"device={device}", "memory.device=14MB", "precision.low=int2"]
+        assert main([*words, "task.tokens=128", "output=json", f"out={report}"]) == 0
+        divergence[device] = json.loads(report.read_text())["quality"]["overall"]["mean_kl"]
     assert divergence["cuda"] == pytest.approx(divergence["cpu"], rel=0.1)
