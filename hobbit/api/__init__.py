@@ -1,6 +1,6 @@
 """The public face for plugins: the Protocols of the seams and the types they speak.
 
-    from hobbit.api import CacheComponent, CacheContext, ScoredCache, hookimpl
+    from hobbit.api import CacheComponent, Context, ScoredCache, hookimpl
 
 A plugin imports this package, `hobbit.types` and `hobbit.errors`, and nothing else of hobbit.
 """
