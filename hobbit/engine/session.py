@@ -83,7 +83,11 @@ def open_session(
     assembly = assemble(setup, charged, tokens=tokens, live=live, observers=observers, future=future)
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None
     recorder = None if depth is None else TraceRecorder(_header(own, name, depth, setup.seed))
-    attachment = attach(model, assembly.runtime, live, recorder, depth)
+    try:
+        attachment = attach(model, assembly.runtime, live, recorder, depth)
+    except BaseException:
+        assembly.close()
+        raise
     return Session(model, tokenizer, live, assembly, attachment, recorder)
 
 

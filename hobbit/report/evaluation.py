@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from hobbit.report import headings
 from hobbit.report.measures import Measures
 from hobbit.report.report import Report, Section
-from hobbit.report.tables import measures_table, memory_table, quality_table
+from hobbit.report.sections import memory_section, speed_section
+from hobbit.report.tables import quality_table
 
 if TYPE_CHECKING:
     from hobbit.engine.quality import Quality
@@ -34,6 +35,5 @@ class EvaluationReport(Report):
         scene = self.scene
         scores = {**self.quality.domains, "all": self.quality.overall}
         yield Section(f"quality in decode (live; {scene.loss})", quality_table(scores))
-        yield Section(f"device memory ({scene.clock})", memory_table(scene))
-        measures = measures_table(self.measures, scene.precisions)
-        yield Section(f"the same passages ({scene.clock}; {scene.loss})", measures)
+        yield memory_section(scene)
+        yield speed_section(scene, "the same passages", self.measures)

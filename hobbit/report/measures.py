@@ -39,6 +39,14 @@ class Measures:
     transfer_utilisation: float
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A run's routing under another preset."""
+
+    policy: str
+    measures: Measures
+
+
 def measure(metrics: Metrics, report: DeviceReport, blob_bytes: tuple[int, ...]) -> Measures:
     """The measures of what `metrics` counted up to `report`."""
     prefill, decode = metrics.prefill, metrics.decode

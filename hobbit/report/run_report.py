@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hobbit.report import headings
-from hobbit.report.measures import Measures
+from hobbit.report.measures import Measures, Replayed
 from hobbit.report.report import Report, Section
-from hobbit.report.tables import measures_table, memory_table, quality_table, replays_table
+from hobbit.report.sections import memory_section, replays_section, speed_section
+from hobbit.report.tables import quality_table
 
 if TYPE_CHECKING:
     from hobbit.engine.quality import Quality
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The run's routing under another preset."""
-
-    policy: str
-    measures: Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +42,10 @@ class RunReport(Report):
     def sections(self) -> Iterable[Section]:
         """Budget, speed, replays and quality."""
         scene = self.scene
-        yield Section(f"device memory ({scene.clock})", memory_table(scene))
-        measures = measures_table(self.measures, scene.precisions)
-        yield Section(f"this run ({scene.clock}; {scene.loss})", measures)
+        yield memory_section(scene)
+        yield speed_section(scene, "this run", self.measures)
         if self.replayed:
-            title = f"the same routing, all at {scene.precisions[0]} ({scene.clock}; speed-up: this run's)"
-            rows = {"this run": self.measures, **{other.policy: other.measures for other in self.replayed}}
-            yield Section(title, replays_table(rows, self.measures))
+            yield replays_section(scene, "this run", self.measures, self.replayed)
         if self.quality is not None:
             scores = {**self.quality.domains, "all": self.quality.overall}
             yield Section(f"quality in decode (live; {scene.loss})", quality_table(scores))

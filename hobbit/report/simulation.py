@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hobbit.report import headings
-from hobbit.report.measures import Measures
+from hobbit.report.measures import Measures, Replayed
 from hobbit.report.report import Report, Section
-from hobbit.report.run_report import Replayed
-from hobbit.report.tables import measures_table, memory_table, replays_table
+from hobbit.report.sections import memory_section, replays_section, speed_section
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,11 @@ class SimulationReport(Report):
     def sections(self) -> Iterable[Section]:
         """Budget, speed and replays, each marked where the routing is synthetic."""
         scene, mark = self.scene, ", synthetic" if self.scene.synthetic else ""
-        yield Section(f"device memory ({scene.clock})", memory_table(scene))
-        measures = measures_table(self.measures, scene.precisions)
-        yield Section(f"this policy ({scene.clock}{mark}; {scene.loss})", measures)
+        yield memory_section(scene)
+        yield speed_section(scene, "this policy", self.measures, mark)
         if self.replayed:
-            title = f"the same routing, all at {scene.precisions[0]} ({scene.clock}; speed-up: this policy's)"
-            rows = {"this policy": self.measures, **{other.policy: other.measures for other in self.replayed}}
             kind = {"routing": "synthetic" if scene.synthetic else "recorded"}
-            yield Section(title, replays_table(rows, self.measures, kind))
+            yield replays_section(scene, "this policy", self.measures, self.replayed, kind)
 
     @property
     def _origin(self) -> str:

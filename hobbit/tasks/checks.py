@@ -31,6 +31,12 @@ def check_options(config: HobbitConfig) -> None:
     check_out(config.out)
 
 
+def refuse_oracle(config: HobbitConfig, instead: str) -> None:
+    """Raise ConfigError for a policy that has to know the routing beforehand; `instead` says what to do."""
+    if config.cache.needs_future:
+        raise ConfigError(f"cache={config.cache.name} has to know the routing beforehand; {instead}")
+
+
 def check_sample(section: str, tokens: int, domains: Sequence[str]) -> None:
     """Raise ConfigError unless `section.tokens` and `section.domains` ask for some quality."""
     if tokens < 1:

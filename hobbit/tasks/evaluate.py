@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import EvaluateTask
-from hobbit.errors import ConfigError
 from hobbit.report.evaluation import EvaluationReport
 from hobbit.report.output import emit
 from hobbit.report.progress import Progress
 from hobbit.report.scene import Scene
-from hobbit.tasks.checks import check_options, check_sample
+from hobbit.tasks.checks import check_options, check_sample, refuse_oracle
 from hobbit.tasks.inputs import prompt_of
 from hobbit.tasks.live import measures_of, prepare
 from hobbit.tasks.quality import sample_passages, sample_quality
@@ -23,10 +22,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     assert isinstance(task, EvaluateTask)
     check_options(config)
     check_sample("task", task.tokens, task.domains)
-    if config.cache.needs_future:
-        raise ConfigError(
-            f"cache={config.cache.name} has to know the routing beforehand; evaluate another policy"
-        )
+    refuse_oracle(config, "evaluate another policy")
     with Progress() as progress:
         live = prepare(config, overrides, [prompt_of(config)], progress)
         passages = sample_passages(live, "task", task.domains, task.tokens)

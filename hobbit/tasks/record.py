@@ -15,7 +15,7 @@ from hobbit.report.output import emit
 from hobbit.report.progress import Progress
 from hobbit.report.recording import RecordingReport
 from hobbit.report.scene import Scene
-from hobbit.tasks.checks import check_options
+from hobbit.tasks.checks import check_options, refuse_oracle
 from hobbit.tasks.inputs import prompts_of
 from hobbit.tasks.live import Live, prepare, trace_of
 from hobbit.trace import Trace, measure, write_trace
@@ -29,10 +29,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     if config.out is None:
         raise ConfigError("task=record needs a file to write; give out=FILE.npz")
     check_options(config)
-    if config.cache.needs_future:
-        raise ConfigError(
-            f"cache={config.cache.name} has to know the routing beforehand; record under another"
-        )
+    refuse_oracle(config, "record under another")
     prompts = prompts_of(config, task.lines)
     with Progress() as progress:
         live = prepare(config, overrides, prompts, progress)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from hobbit.assembly import Assembly, assemble
 from hobbit.errors import HobbitError
 from hobbit.geometry import Geometry
-from hobbit.report.measures import Measures, measure
+from hobbit.report.measures import Measures, Replayed, measure
 from hobbit.report.progress import Progress
-from hobbit.report.run_report import Replayed
 from hobbit.setup import Setup
 from hobbit.trace import Trace
 from hobbit.trace.replay import future_of, replay
