@@ -71,14 +71,6 @@ class Decision(NamedTuple):
 SKIPPED = Decision(Action.SKIP, -1)
 
 
-class Fetch(NamedTuple):
-    """One prefetch that a prefetcher asks for."""
-
-    layer: int
-    expert: int
-    level: int
-
-
 @dataclass(frozen=True, slots=True)
 class RoutingShape:
     """The part of a model that a policy sees: L layers of E experts, K chosen per token."""

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hobbit.api import HIGH, Context, Fetch, PrefetcherComponent, PrefetchPlan, hookimpl
+from hobbit.api import HIGH, Context, ExpertKey, PrefetcherComponent, PrefetchPlan, hookimpl
 
 
 @dataclass
@@ -27,7 +27,7 @@ class SameAgain:
         if after == len(self.last):
             return None
         missing = [expert for expert in self.last[after] if not view.held(after, expert) & 1]
-        return PrefetchPlan([Fetch(after, expert, HIGH) for expert in missing])
+        return PrefetchPlan([ExpertKey(after, expert, HIGH) for expert in missing])
 
 
 @hookimpl

@@ -37,7 +37,6 @@ from hobbit.types import (
     Demand,
     Effect,
     ExpertKey,
-    Fetch,
     RoutingShape,
 )
 
@@ -64,7 +63,6 @@ __all__ = [
     "ExpertKey",
     "ExpertPayload",
     "ExpertSource",
-    "Fetch",
     "Geometry",
     "Job",
     "Loader",

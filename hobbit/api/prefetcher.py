@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hobbit.types import Demand, ExpertKey, Fetch
+from hobbit.types import Demand, ExpertKey
 
 
 class Lookahead(Protocol):
@@ -37,7 +37,7 @@ class PrefetchPlan:
     Whatever is fetched is masked too (HOBBIT, section 3.3).
     """
 
-    fetch: list[Fetch] = field(default_factory=list)
+    fetch: list[ExpertKey] = field(default_factory=list)
     keep: list[ExpertKey] = field(default_factory=list)
 
 

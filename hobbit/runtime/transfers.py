@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from hobbit.api import Copy, Device, ExpertKey, Fetch
+from hobbit.api import Copy, Device, ExpertKey
 from hobbit.runtime.residency import Residency
-from hobbit.types import expert_key
 
 
 class Transfers:
@@ -25,7 +24,7 @@ class Transfers:
         self._sizes = sizes
         self._window = window
         self._staged = staged
-        self._queue: deque[Fetch] = deque()
+        self._queue: deque[ExpertKey] = deque()
         self._unused: dict[ExpertKey, Copy] = {}  # prefetched, and not demanded so far
         self.evicted: list[ExpertKey] = []
         self.prefetched: list[Copy] = []
@@ -84,7 +83,7 @@ class Transfers:
         self._device.load(copy)
         return copy
 
-    def prefetch(self, fetches: list[Fetch], keep: list[ExpertKey]) -> None:
+    def prefetch(self, fetches: list[ExpertKey], keep: list[ExpertKey]) -> None:
         """Mask what is kept, queue what is to be fetched, and issue as much as the window allows."""
         block, held, queue = self._residency.block, self._residency.held, self._queue
         for key in keep:
@@ -94,7 +93,7 @@ class Transfers:
                 queue.append(fetch)
         budget = self._window or len(queue)
         while queue and budget > 0:
-            self._issue(expert_key(*queue.popleft()))
+            self._issue(queue.popleft())
             budget -= 1
 
     def _issue(self, key: ExpertKey) -> None:

@@ -11,7 +11,7 @@ from hobbit.api import (
     Context,
     Demand,
     Effect,
-    Fetch,
+    ExpertKey,
     Lookahead,
     PrefetcherComponent,
     PrefetchPlan,
@@ -66,5 +66,5 @@ class NextGate:
         target = layer + 1
         likely = lookahead.demands(1)[: self._fetch]
         return PrefetchPlan(
-            [Fetch(target, d.expert, HIGH) for d in likely if not view.held(target, d.expert) & 1]
+            [ExpertKey(target, d.expert, HIGH) for d in likely if not view.held(target, d.expert) & 1]
         )

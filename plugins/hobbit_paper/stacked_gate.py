@@ -11,7 +11,6 @@ from hobbit.api import (
     Demand,
     Effect,
     ExpertKey,
-    Fetch,
     Loader,
     Lookahead,
     PrefetcherComponent,
@@ -74,7 +73,7 @@ class StackedGate:
         """Keep what is resident layer by layer, until a layer misses something; fetch that."""
         if lookahead is None:
             return None
-        fetch: list[Fetch] = []
+        fetch: list[ExpertKey] = []
         keep: list[ExpertKey] = []
         level_for, held = self._level_for, view.held
         for distance in range(1, min(self.depth, lookahead.depth) + 1):
@@ -85,7 +84,7 @@ class StackedGate:
                     continue
                 resident = serving_level(held(later, expert), wanted)
                 if resident is None:
-                    fetch.append(Fetch(later, expert, wanted))
+                    fetch.append(expert_key(later, expert, wanted))
                 else:
                     keep.append(expert_key(later, expert, resident))
             if fetch:

@@ -9,7 +9,7 @@ from hobbit_baselines.no_prefetch import NoPrefetch
 from hobbit_baselines.on_demand import OnDemand
 from hobbit_baselines.passthrough import Passthrough
 
-from hobbit.api import HIGH, Action, Context, Decision, Demand, Fetch, PrefetchPlan, Routing
+from hobbit.api import HIGH, Action, Context, Decision, Demand, ExpertKey, PrefetchPlan, Routing
 from hobbit.errors import ConfigError
 from hobbit.testing.stand_ins import Holding
 
@@ -36,9 +36,9 @@ def test_on_demand_loads_what_is_missing_whatever_its_score() -> None:
 
 def test_next_gate_fetches_the_likeliest_that_are_missing() -> None:
     view = Holding([[0] * 4, [1, 0, 0, 0]])
-    assert NextGate(2, 4).plan(0, DEMANDS, Guess(), view) == PrefetchPlan([Fetch(1, 2, HIGH)])
+    assert NextGate(2, 4).plan(0, DEMANDS, Guess(), view) == PrefetchPlan([ExpertKey(1, 2, HIGH)])
     assert NextGate(3, 4).plan(0, DEMANDS, Guess(), view) == PrefetchPlan(
-        [Fetch(1, 2, HIGH), Fetch(1, 1, HIGH)]
+        [ExpertKey(1, 2, HIGH), ExpertKey(1, 1, HIGH)]
     )
 
 

@@ -20,7 +20,6 @@ from hobbit.api import (
     Demand,
     Effect,
     ExpertKey,
-    Fetch,
     LoaderComponent,
     Lookahead,
     PoolView,
@@ -124,7 +123,7 @@ class _Prefetcher:
         if self.fault == "keep":
             return PrefetchPlan(keep=[ExpertKey(ahead, expert, 0)])
         missing = self.fault in ("held", "expert", "deep") or not view.held(ahead, expert) & 1
-        fetches = [Fetch(ahead, expert, 0)] * (2 if self.fault == "twice" else 1)
+        fetches = [ExpertKey(ahead, expert, 0)] * (2 if self.fault == "twice" else 1)
         return PrefetchPlan(fetches if missing else [])
 
 

@@ -6,7 +6,7 @@ import pytest
 from hobbit_paper.mixed_precision import MixedPrecision
 from hobbit_paper.stacked_gate import StackedGate, StackedGateComponent
 
-from hobbit.api import HIGH, LOW, Context, Demand, ExpertKey, Fetch, PrefetchPlan
+from hobbit.api import HIGH, LOW, Context, Demand, ExpertKey, PrefetchPlan
 from hobbit.errors import ConfigError
 from hobbit.testing.stand_ins import Holding
 
@@ -38,7 +38,7 @@ def plan(depth: int, *layers: list[int]) -> tuple[PrefetchPlan, list[int]]:
 
 def test_fetches_at_the_precision_of_the_score_and_never_the_skip_class() -> None:
     found, asked = plan(3, NOTHING, NOTHING, NOTHING)
-    assert found.fetch == [Fetch(1, 0, HIGH), Fetch(1, 1, LOW)]
+    assert found.fetch == [ExpertKey(1, 0, HIGH), ExpertKey(1, 1, LOW)]
     assert found.keep == []
     assert asked == [1]
 
@@ -46,13 +46,13 @@ def test_fetches_at_the_precision_of_the_score_and_never_the_skip_class() -> Non
 def test_looks_further_where_all_is_resident() -> None:
     found, asked = plan(3, [0b01, 0b10, 0], [0b01, 0, 0], NOTHING)
     assert found.keep == [ExpertKey(1, 0, HIGH), ExpertKey(1, 1, LOW), ExpertKey(2, 0, HIGH)]
-    assert found.fetch == [Fetch(2, 1, LOW)]
+    assert found.fetch == [ExpertKey(2, 1, LOW)]
     assert asked == [1, 2]
 
 
 def test_a_high_copy_counts_for_a_low_prediction_but_not_the_reverse() -> None:
     found, _ = plan(1, [0b10, 0b01, 0])
-    assert found.fetch == [Fetch(1, 0, HIGH)]
+    assert found.fetch == [ExpertKey(1, 0, HIGH)]
     assert found.keep == [ExpertKey(1, 1, HIGH)]
 
 
