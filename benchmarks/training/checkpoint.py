@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.training.corpus import Batches
 from benchmarks.training.model import Model
@@ -31,7 +32,7 @@ def save(
             "model": model.state_dict(),
             "optimizer": optimizer.state(),
             "batches": batches.state(),
-            "rng": torch.get_rng_state(),
+            "rng": _generators(),
             "step": step,
             "total": total,
             "seconds": seconds,
@@ -47,5 +48,11 @@ def load(path: Path, model: Model, optimizer: Optimizer, batches: Batches) -> di
     model.load_state_dict(record["model"])
     optimizer.restore(record["optimizer"])
     batches.restore(record["batches"])
-    torch.set_rng_state(record["rng"])
+    torch.set_rng_state(record["rng"][0])
+    torch.cuda.set_rng_state_all(record["rng"][1:])
     return record
+
+
+def _generators() -> list[Tensor]:
+    """Return the states of the random generators: the CPU's, then one for each GPU."""
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]

@@ -30,6 +30,7 @@ class Shape:
     positions: int = 1024
     theta: float = 10000.0
     epsilon: float = 1e-5
+    dropout: float = 0.0  # of the embedding and of what each branch adds, in training only
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -79,7 +80,8 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
         )
-        return F.linear(mixed.transpose(1, 2).reshape(rows, positions, hidden), self.output[0].to(dtype))
+        added = F.linear(mixed.transpose(1, 2).reshape(rows, positions, hidden), self.output[0].to(dtype))
+        return F.dropout(added, self.shape.dropout, self.training)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, dtype: torch.dtype
@@ -102,7 +104,8 @@ class Block(nn.Module):
         lifted = F.linear(low, self.up.reshape(-1, s.hidden).to(dtype)).view(-1, s.experts, s.width)
         units = (F.silu(gated.float()) * lifted.float() * gates[..., None]).to(dtype)  # [T, E, F]
         down = self.down.permute(0, 2, 1).reshape(-1, s.hidden).to(dtype)  # [E*F, D]
-        return x + (units.flatten(1) @ down).view_as(x), balance, z
+        added = F.dropout(units.flatten(1) @ down, s.dropout, self.training)
+        return x + added.view_as(x), balance, z
 
 
 class Model(nn.Module):
@@ -135,7 +138,7 @@ class Model(nn.Module):
 
     def stream(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the last residual stream [B, S, D] and the balance and z losses summed over layers."""
-        x = F.embedding(tokens, self.embedding)
+        x = F.dropout(F.embedding(tokens, self.embedding), self.shape.dropout, self.training)
         positions = tokens.shape[1]
         cos, sin = self.cos[:positions], self.sin[:positions]
         balance = z = x.new_zeros(())

@@ -21,8 +21,8 @@ PAD = "<|pad|>"
 SPLIT = (
     r"'(?:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# Bytes of each domain that the merges are learnt from: about equal, as far as the corpus allows.
-SAMPLE_BYTES = {"books": 12_000_000, "code": 12_000_000, "math": 12_000_000}
+# Bytes of each domain that the merges are learnt from: mostly books, where the model has least to spare.
+SAMPLE_BYTES = {"books": 40_000_000, "code": 4_000_000, "math": 2_000_000}
 
 
 def sample(corpus: Path, seed: int = 0, chunk: int = 20_000) -> Iterator[str]:
@@ -57,7 +57,7 @@ def build() -> Tokenizer:
 
 
 def train(corpus: Path) -> PreTrainedTokenizerFast:
-    """Learn the merges from a balanced sample and wrap the result for transformers."""
+    """Learn the merges from a sample of every domain and wrap the result for transformers."""
     tokenizer = build()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,

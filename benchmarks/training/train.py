@@ -115,6 +115,7 @@ class Step:
         return self.run()
 
 
+@torch.no_grad()
 def bits_per_byte(
     model: Model, tokens: dict[str, Tokens], bytes_per_token: dict[str, float], rows: int, length: int
 ) -> str:
@@ -167,9 +168,11 @@ class Run:
     def evaluate(self) -> None:
         """Print progress figures on validation text, and on training text to show the gap."""
         s = self.settings
+        self.model.eval()
         for split, tokens in (("validation", self.validation), ("training", self.batches.source)):
             figures = bits_per_byte(self.model, tokens, self.bytes_per_token, s.rows, s.length)
             print(f"{split} {self.step} {figures}", flush=True)
+        self.model.train()
 
     def log(self, stats: Tensor, since: tuple[int, float]) -> None:
         """Print the last step's losses and the rate since (step, time)."""
@@ -219,6 +222,9 @@ def main() -> None:
     parser.add_argument("--mixture", type=float, nargs=3, default=(0.78, 0.17, 0.05), metavar=DOMAINS)
     parser.add_argument("--muon", type=float, default=Rates.muon)
     parser.add_argument("--adam", type=float, default=Rates.adam)
+    parser.add_argument("--muon-decay", type=float, default=Rates.muon_decay)
+    parser.add_argument("--adam-decay", type=float, default=Rates.adam_decay)
+    parser.add_argument("--dropout", type=float, default=Shape.dropout)
     parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--decay-from", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
@@ -235,7 +241,8 @@ def main() -> None:
         rows=a.rows,
         length=a.length,
         mixture=dict(zip(DOMAINS, a.mixture, strict=True)),
-        rates=Rates(muon=a.muon, adam=a.adam),
+        rates=Rates(muon=a.muon, adam=a.adam, muon_decay=a.muon_decay, adam_decay=a.adam_decay),
+        shape=Shape(dropout=a.dropout),
         warmup=a.warmup,
         decay_from=a.decay_from,
         seed=a.seed,

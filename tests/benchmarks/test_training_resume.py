@@ -11,7 +11,7 @@ from benchmarks.training.corpus import DOMAINS, Batches, WindowStream
 from benchmarks.training.model import Shape
 from benchmarks.training.train import PROBE, Run, Settings
 
-SHAPE = Shape(vocabulary=64, hidden=16, width=16, layers=2, experts=4, heads=2, positions=16)
+SHAPE = Shape(vocabulary=64, hidden=16, width=16, layers=2, experts=4, heads=2, positions=16, dropout=0.1)
 
 
 @pytest.fixture
