@@ -17,21 +17,27 @@ def ceil_div(amount: int, rate: int) -> int:
 
 
 class Interval(NamedTuple):
-    """A stretch of work on a stream, for a picture of the timeline."""
+    """A stretch of work on a stream, for a picture of the timeline. Copies move `nbytes` in it."""
 
     stream: str
     start_ns: int
     end_ns: int
     what: object
+    nbytes: int = 0
+    prefetch: bool = False
 
 
 class Transfer:
     """The bytes of one expert copy on their way through `stages`, one after another (store and forward).
 
-    `copy` is told when the last stage is over; None for bytes that the host itself reads.
+    `copy` is told when the last stage is over; None for bytes that the host itself reads. `prefetch`: it was
+    not urgent when it was queued, whatever became of it.
     """
 
-    __slots__ = ("cancelled", "copy", "done", "done_ns", "key", "left", "nbytes", "stage", "stages", "urgent")
+    __slots__ = (
+        "cancelled", "copy", "done", "done_ns", "key", "left", "nbytes", "prefetch", "stage", "stages",
+        "urgent",
+    )  # fmt: skip
 
     def __init__(
         self, key: ExpertKey, nbytes: int, urgent: bool, stages: tuple[Stream, ...], copy: Copy | None = None
@@ -39,6 +45,7 @@ class Transfer:
         self.key = key
         self.nbytes = nbytes
         self.urgent = urgent
+        self.prefetch = not urgent
         self.stages = stages
         self.copy = copy
         self.stage = 0
@@ -159,7 +166,8 @@ class Stream:
         self.moved_bytes += self._moving
         transfer.left -= self._moving
         if self._log is not None:
-            self._log.append(Interval(self.name, self._start_ns, self._end_ns, transfer.key))
+            moved = (transfer.key, self._moving, transfer.prefetch)
+            self._log.append(Interval(self.name, self._start_ns, self._end_ns, *moved))
         if transfer.cancelled:
             return
         if not transfer.left:
