@@ -36,7 +36,7 @@ def build(trace: Trace) -> Build:
 
     def assembled(policy: str) -> Assembly:
         config = compose([f"policy={policy}", "device=orin"])
-        future = future_of(trace) if config.cache.needs_future else None
+        future = future_of(trace) if config.setup().needs_future else None
         return assemble(config.setup(), config.geometry, tokens=trace.tokens, future=future)
 
     return assembled

@@ -13,15 +13,19 @@ from hobbit.api import (
     Context,
     Device,
     DeviceComponent,
+    DeviceReport,
+    ExpertKey,
     ExpertSource,
     Geometry,
     Loader,
+    Past,
     Prefetcher,
     Quantizer,
     Records,
     Router,
     SlotLayout,
     TensorSpec,
+    no_past,
 )
 from hobbit.errors import ConfigError
 from hobbit.memory import MemoryPlan, plan_memory
@@ -48,7 +52,10 @@ class LiveExperts(Protocol):
 
 @dataclass(slots=True)
 class Assembly:
-    """A runtime with what was decided while building it. `close` gives memory and threads back."""
+    """A runtime with what was decided while building it. `close` gives memory and threads back.
+
+    `start` is the device's report before the first pass, when the experts of a warm cache are in place.
+    """
 
     runtime: Runtime
     metrics: Metrics
@@ -57,6 +64,11 @@ class Assembly:
     quantizer: Quantizer
     source: ExpertSource | None
     notes: list[str]
+    start: DeviceReport
+
+    def report(self) -> DeviceReport:
+        """What the passes have taken so far; placing experts before them is not counted."""
+        return self.runtime.device.report().since(self.start)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -76,18 +88,20 @@ def assemble(
     live: LiveExperts | None = None,
     observers: Sequence[Observer] = (),
     future: npt.NDArray[np.int64] | None = None,
+    past: Past = no_past,
 ) -> Assembly:
     """Build every component, plan the memory and connect them.
 
     `geometry` is what bytes and flops are charged from, `tokens` the KV cache to reserve for, `live` the
-    experts of a live model (None: a replay), `future` the recorded demand stream for oracles.
+    experts of a live model (None: a replay), `future` the recorded demand stream for oracles, `past` the
+    routing of other requests for components that learn.
 
     Raises:
         ConfigError: if components or options do not fit one another.
         BudgetError: if the memory cannot hold what must be resident.
         DeviceError: if the device is absent.
     """
-    parts = _build(setup, geometry, future)
+    parts = _build(setup, geometry, future, past)
     try:
         return _connect(parts, setup, tokens, live, observers)
     except BaseException:
@@ -108,12 +122,13 @@ class _Parts:
     cache: CachePolicy
 
 
-def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | None) -> _Parts:
+def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | None, past: Past) -> _Parts:
     """Build every component in the order that `Context` promises; afterwards it holds the levels in use."""
     records = Records(geometry.shape)
     context = Context(
-        geometry, _precisions(setup), (), records, setup.seed, setup.deterministic, future=future
-    )
+        geometry, _precisions(setup), (), records, setup.seed, setup.deterministic,
+        future=future, past=past, unified=setup.device.unified,
+    )  # fmt: skip
     quantizer = setup.quantizer.build(context)
     context.blob_bytes = _blob_bytes(quantizer, geometry, context.precisions)
     device = _device(setup).build(context)
@@ -142,7 +157,8 @@ def _connect(
     context, device, staging = parts.context, parts.device, parts.prefetcher.staging
     shape = context.shape
     plan = _plan(setup, context, parts.cache, tokens, staging)
-    residency = Residency(shape, _allocations(plan, parts.cache, context.geometry), parts.cache, staging)
+    allocations = _allocations(plan, parts.cache, context.geometry)
+    residency = Residency(shape, allocations, parts.cache, staging)
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
     source = _prepare(parts, plan, parse_size(setup.transfers.block, "transfers.block"), live)
     metrics = Metrics(len(context.precisions), device)
@@ -151,7 +167,19 @@ def _connect(
         transfers, (metrics, *observers),
     )  # fmt: skip
     notes = [*context.notes, *plan.warnings]
-    return Assembly(runtime, metrics, plan, context, parts.quantizer, source, notes)
+    placed = transfers.warm(_first_residents(parts.cache, allocations))
+    if placed:
+        notes.append(f"{placed} experts placed before the first token")
+    return Assembly(runtime, metrics, plan, context, parts.quantizer, source, notes, device.report())
+
+
+def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> list[ExpertKey]:
+    """Who is to be resident before the first token, level by level, best first."""
+    return [
+        ExpertKey(layer, expert, level)
+        for level, allocation in enumerate(allocations)
+        for layer, expert in cache.warm(level, allocation)
+    ]
 
 
 def _prepare(
@@ -209,7 +237,7 @@ def _plan(setup: Setup, context: Context, cache: CachePolicy, tokens: int, stagi
         capacity = max(capacity, needed)
     return plan_memory(
         geometry, context.blob_bytes, capacity, reserve, setup.cache.low_share, staging, levels,
-        None if cache.keeps else geometry.top_k,
+        None if cache.keeps else geometry.top_k, setup.cache.low_everywhere,
     )  # fmt: skip
 
 

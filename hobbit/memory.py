@@ -61,15 +61,17 @@ def plan_memory(
     staging_slots: int = 0,
     levels: int = 1,
     max_slots: int | None = None,
+    low_everywhere: bool = False,
 ) -> MemoryPlan:
     """Spend `capacity` bytes: non-expert weights, KV of `context` tokens, staging, then expert slots.
 
     The rest goes `1 - low_share` to high slots and `low_share` to low ones (`levels` == 1: all high), at
     most L x E slots each (`max_slots`, if given, is a lower cap); what a level cannot use goes to the other.
+    With `low_everywhere` every expert gets a low slot before that.
 
     Raises:
         BudgetError: if the weights and KV do not fit, or if the rest cannot hold one layer's top-K plus one
-            staging slot at high precision (and one low slot, where there are two levels).
+            staging slot at high precision (and one low slot, or all of them, where there are two levels).
         ConfigError: if `low_share` is not a share.
     """
     if not 0 <= low_share <= 1:
@@ -77,9 +79,9 @@ def plan_memory(
     blob_bytes = blob_bytes[:levels]
     rest = _after_weights(geometry, capacity, context)
     staging = staging_slots * blob_bytes[0]
-    floor = _fewest_slots(geometry, staging_slots, levels)
-    _check_floor(geometry, blob_bytes, capacity, rest, staging, floor)
     most = geometry.layers * geometry.experts
+    floor = _fewest_slots(geometry, staging_slots, (most if low_everywhere else 1,)[: levels - 1])
+    _check_floor(geometry, blob_bytes, capacity, rest, staging, floor)
     most = most if max_slots is None else min(most, max_slots)
     slots = _split(rest - staging, blob_bytes, floor, most, low_share)
     return MemoryPlan(
@@ -107,11 +109,11 @@ def _after_weights(geometry: Geometry, capacity: int, context: int) -> int:
     return capacity - weights - kv
 
 
-def _fewest_slots(geometry: Geometry, staging_slots: int, levels: int) -> tuple[int, ...]:
+def _fewest_slots(geometry: Geometry, staging_slots: int, low: tuple[int, ...]) -> tuple[int, ...]:
     """Slots of each level below which a layer could not be served while the next copy is under way."""
     spare = 0 if staging_slots else 1
     high = min(geometry.top_k + spare, geometry.layers * geometry.experts)
-    return (high, 1)[:levels]
+    return high, *low
 
 
 def _check_floor(
@@ -126,9 +128,14 @@ def _check_floor(
     if rest < need:
         raise BudgetError(
             f"memory.device={format_size(capacity)} leaves {format_size(rest)} for experts of {geometry.name}"
-            f", but one layer's top-{geometry.top_k} plus one staging slot need {format_size(need)}; "
-            f"give at least {_megabytes(capacity - rest + need)}, or a lower precision"
+            f", but {_floor_in_words(geometry, floor)} need {format_size(need)}: {format_size(need - rest)} "
+            f"are missing; give at least {_megabytes(capacity - rest + need)}, or a lower precision"
         )
+
+
+def _floor_in_words(geometry: Geometry, floor: tuple[int, ...]) -> str:
+    words = f"one layer's top-{geometry.top_k} plus one staging slot"
+    return f"a low copy of every expert and {words}" if sum(floor[1:]) > 1 else words
 
 
 def _megabytes(nbytes: int) -> str:

@@ -56,3 +56,8 @@ class Setup:
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
     seed: int = 0
     deterministic: bool = True
+
+    @property
+    def needs_future(self) -> bool:
+        """True if some component is an oracle, to be built with the recorded demand stream."""
+        return self.cache.needs_future or self.prefetcher.needs_future

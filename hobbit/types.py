@@ -52,7 +52,7 @@ class Demand(NamedTuple):
 
     `score` is HOBBIT's unimportance: the sum of the normalised gate weights ranked before this expert,
     smallest over the tokens that chose it, in [0, 1] (section 3.2). `weight` is the largest normalised
-    gate weight, `tokens` how many tokens chose it.
+    gate weight, `tokens` how many tokens chose it (0: the whole layer is brought, and nobody chose this one).
     """
 
     expert: int

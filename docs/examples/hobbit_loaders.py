@@ -18,6 +18,7 @@ class FirstChoiceComponent(LoaderComponent):
 class FirstChoice:
     levels = 1
     renormalise = True
+    whole_layers = False
 
     def resolve(self, layer, demands, held):
         return [self.decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]

@@ -21,6 +21,9 @@ class SameAgain:
     def __init__(self, layers):
         self.last = [[] for _ in range(layers)]
 
+    def begin_sequence(self):
+        """What the last token of one sequence chose is a guess for the next one, too."""
+
     def plan(self, layer, demands, lookahead, view):
         self.last[layer] = [demand.expert for demand in demands]
         after = layer + 1

@@ -19,6 +19,7 @@ class EvenComponent(RouterComponent):
 
 class Even:
     needs_logits = False
+    depth = 0  # no look-ahead read
 
     def transform(self, layer, routing, view):
         return replace(routing, weights=np.full_like(routing.weights, 1 / routing.weights.shape[1]))

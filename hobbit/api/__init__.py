@@ -22,6 +22,7 @@ from hobbit.api.costs import CostModel
 from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
+from hobbit.api.past import Past, PastRequest, no_past
 from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, ResidencyView
 from hobbit.api.quantizer import Quantizer
 from hobbit.api.records import Records
@@ -68,6 +69,8 @@ __all__ = [
     "Loader",
     "LoaderComponent",
     "Lookahead",
+    "Past",
+    "PastRequest",
     "PoolView",
     "PrefetchPlan",
     "Prefetcher",
@@ -86,5 +89,6 @@ __all__ = [
     "allocate_evenly",
     "hookimpl",
     "hookspec",
+    "no_past",
     "serving_level",
 ]

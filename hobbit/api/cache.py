@@ -54,7 +54,17 @@ class CachePolicy(Protocol):
         ...
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
-        """Worth of every resident, [S]: the least leaves that may be evicted; ties go to the lowest slot."""
+        """Worth of every resident, [S]: the least leaves that may be evicted; ties go to the lowest slot.
+
+        A worth of +inf means never: if nobody else may leave, `incoming` gets no slot.
+        """
+        ...
+
+    def warm(self, level: int, allocation: Allocation) -> Sequence[tuple[int, int]]:
+        """Distinct (layer, expert) to be resident at `level` before the first token, best first.
+
+        They are loaded as far as their pools have room, before anything is counted or timed.
+        """
         ...
 
     def begin_sequence(self) -> None:
@@ -95,6 +105,10 @@ class ScoredCache(ABC):
     @abstractmethod
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """Worth of every resident, [S]; the least leaves."""
+
+    def warm(self, level: int, allocation: Allocation) -> Sequence[tuple[int, int]]:
+        """Nobody: the cache fills as experts are demanded."""
+        return ()
 
     def begin_sequence(self) -> None:
         """Nothing to forget."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hobbit.api.past import Past, no_past
 from hobbit.geometry import Geometry
 from hobbit.types import Effect, RoutingShape
 
@@ -30,7 +31,9 @@ class Context:
     `geometry` is the model whose bytes and flops are charged; `precisions` the names of the levels, high
     first; `blob_bytes` their blob sizes; `records` the shared use records. `loader` and `costs` are set
     once those exist (build order: quantizer, device, loader, router, prefetcher, cache). `future` is the
-    recorded demand stream, for oracles only: flat expert ids in order of use, and the pass each belongs to.
+    recorded demand stream, for oracles only: flat expert ids in order of use. `past()` is routing of other
+    requests to learn from, never the one to come; empty where there is none. `unified`: device and host
+    share one memory.
     """
 
     geometry: Geometry
@@ -42,6 +45,8 @@ class Context:
     costs: CostModel | None = None
     loader: Loader | None = None
     future: npt.NDArray[np.int64] | None = None
+    past: Past = no_past
+    unified: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -93,9 +98,10 @@ class LoaderComponent(Component):
 
 @dataclass
 class PrefetcherComponent(Component):
-    """Builds a `Prefetcher`."""
+    """Builds a `Prefetcher`. `needs_future` marks oracles, which are built with `context.future`."""
 
     kind: ClassVar[str] = "prefetcher"
+    needs_future: ClassVar[bool] = False
 
     def build(self, context: Context) -> Prefetcher:
         """The prefetcher."""
@@ -111,12 +117,14 @@ class CacheComponent(Component):
     smaller the better on the bundled train traces (benchmarks.tuning.cache_weights), since a high copy serves
     every demand; 0.05 still leaves an 11 GiB card a few low slots.
     `needs_future` marks oracles, which are built with `context.future`; `unlimited` marks caches that get
-    a slot for every expert, whatever the memory budget says.
+    a slot for every expert, whatever the memory budget says; `low_everywhere` those that want a low slot for
+    every expert before high ones are shared out (with a loader of two levels).
     """
 
     kind: ClassVar[str] = "cache"
     needs_future: ClassVar[bool] = False
     unlimited: ClassVar[bool] = False
+    low_everywhere: ClassVar[bool] = False
     low_share: float = 0.05
 
     def build(self, context: Context) -> CachePolicy:

@@ -85,6 +85,16 @@ class DeviceReport:
     busy_ns: dict[str, int] = field(default_factory=dict)
     moved_bytes: dict[str, int] = field(default_factory=dict)
 
+    def since(self, start: DeviceReport) -> DeviceReport:
+        """What was added to an earlier report of the same device."""
+        return DeviceReport(
+            self.simulated,
+            self.now_ns - start.now_ns,
+            self.stall_ns - start.stall_ns,
+            {name: busy - start.busy_ns.get(name, 0) for name, busy in self.busy_ns.items()},
+            {name: moved - start.moved_bytes.get(name, 0) for name, moved in self.moved_bytes.items()},
+        )
+
 
 class Device(Protocol):
     """Executes what the runtime decided. It reorders copies by urgency; it never chooses experts or victims.

@@ -17,6 +17,10 @@ class Loader(Protocol):
     renormalise: bool
     """Whether the gate weights of the experts that remain after a skip are scaled to keep their sum."""
 
+    whole_layers: bool
+    """Whether every expert of a layer is demanded, chosen or not (accelerate). Those that nobody chose come
+    last, as demands with tokens=0: they are loaded and waited for, but not run."""
+
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> Sequence[Decision]:
         """Decide how each demand of `layer` is served.
 

@@ -51,6 +51,10 @@ class Prefetcher(Protocol):
     """Staging slots wanted. 0: prefetched experts go into the cache and may evict. N: they go into N
     staging slots and enter the cache only when really used (mixtral-offloading)."""
 
+    def begin_sequence(self) -> None:
+        """A new sequence starts."""
+        ...
+
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:

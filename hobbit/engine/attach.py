@@ -22,7 +22,7 @@ def attach(
 
     The model moves to where the device keeps activations. The experts' own parameters are freed, since the
     store holds them (None: they stay, for a runtime that serves the model's own weights). `depth` layers of
-    gate look-ahead are computed, by default as many as the runtime's prefetcher wants; a recorder may want
+    gate look-ahead are computed, by default as many as the runtime wants; a recorder may want
     more.
 
     Raises:

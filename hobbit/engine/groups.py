@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+NOBODY = -1
+"""In place of an expert: this selection does not count."""
+
 
 class TokenGroups:
-    """The pairs (token, rank) of `experts` [T, K], by expert.
+    """The pairs (token, rank) of `experts` [T, K], by expert; pairs with NOBODY are left out.
 
     Within an expert they come by rank, then token: the order of transformers' eager experts, whose matrix
     products therefore see the same rows in the same places.
@@ -28,11 +31,14 @@ class TokenGroups:
         distinct, starts = np.unique(flat[self._order], return_index=True)
         ends = [*starts[1:].tolist(), len(flat)]
         self._bounds = dict(zip(distinct.tolist(), zip(starts.tolist(), ends, strict=True), strict=True))
+        self._bounds.pop(NOBODY, None)
 
     @property
     def count(self) -> int:
         """Distinct experts chosen."""
-        return len(self._row if self._shape[0] == 1 else self._bounds)
+        if self._shape[0] == 1:
+            return len(self._row) - self._row.count(NOBODY)
+        return len(self._bounds)
 
     def rank(self, expert: int) -> int:
         """Position of `expert` among the K of the only token (T = 1)."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from hobbit.api import Routing
-from hobbit.engine.groups import TokenGroups
+from hobbit.engine.groups import NOBODY, TokenGroups
 from hobbit.engine.maths import ExpertMaths
 
 
@@ -56,9 +56,16 @@ class ExpertCall:
         self._skipped.append(expert)
 
     def reroute(self, routing: Routing) -> None:
-        """Use the experts and weights of `routing` from now on; called before anything is computed."""
-        self._groups = TokenGroups(routing.experts)
-        self._weights = torch.from_numpy(routing.weights).to(self._weights)
+        """Use the experts and weights of `routing` from now on; called before anything is computed.
+
+        Selections that are not kept weigh nothing, and their experts are not asked for.
+        """
+        experts, weights = routing.experts, routing.weights
+        if routing.kept is not None:
+            experts = np.where(routing.kept, experts, NOBODY)
+            weights = np.where(routing.kept, weights, np.float32(0))
+        self._groups = TokenGroups(experts)
+        self._weights = torch.from_numpy(weights).to(self._weights)
 
     def combine(self) -> torch.Tensor:
         """Sum of the experts' outputs times their gate weights, [T, d].

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hobbit.api import Geometry
+from hobbit.api import Geometry, Past, no_past
 from hobbit.assembly import Assembly, assemble
 from hobbit.engine.anatomy import find_layers
 from hobbit.engine.attach import attach
@@ -66,12 +66,13 @@ def open_session(
     geometry: Geometry | None = None,
     record: bool = False,
     future: npt.NDArray[np.int64] | None = None,
+    past: Past = no_past,
     observers: Sequence[Observer] = (),
 ) -> Session:
     """Put `setup` behind the experts of `model`.
 
     `geometry` is what bytes and flops are charged from (None: the model's own); `tokens` the KV cache to
-    reserve for; `record` keeps the routing as a trace; `future` is for oracles.
+    reserve for; `record` keeps the routing as a trace; `future` is for oracles, `past` for what learns.
 
     Raises:
         ModelError, ConfigError, BudgetError, DeviceError: if the parts do not fit one another.
@@ -80,7 +81,9 @@ def open_session(
     own = measure_geometry(model, layers, name)
     charged = own if geometry is None else _fitting(geometry, own)
     live = LiveExperts(layers, setup.device.pinned)
-    assembly = assemble(setup, charged, tokens=tokens, live=live, observers=observers, future=future)
+    assembly = assemble(
+        setup, charged, tokens=tokens, live=live, observers=observers, future=future, past=past
+    )
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None
     recorder = None if depth is None else TraceRecorder(_header(own, name, depth, setup.seed))
     try:

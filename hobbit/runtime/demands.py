@@ -16,11 +16,21 @@ def demands_from(routing: Routing) -> list[Demand]:
     """Demands of one layer, distinct experts in falling gate weight (ties: lower expert first).
 
     Weights are normalised per token; the score is the sum of the weights ranked before the expert, the
-    smallest over the tokens that chose it, clamped to 1 (HOBBIT, section 3.2).
+    smallest over the tokens that chose it, clamped to 1 (HOBBIT, section 3.2). Selections that are not kept
+    count for nothing.
     """
+    kept = routing.kept
     if len(routing.experts) == 1:
-        return _one_token(routing.experts.tolist()[0], routing.weights.tolist()[0])
-    return _many_tokens(routing.experts, routing.weights.astype(np.float64))
+        if kept is None:
+            return _one_token(routing.experts.tolist()[0], routing.weights.tolist()[0])
+        return _one_token(routing.experts[kept].tolist(), routing.weights[kept].tolist())
+    return _many_tokens(routing.experts, routing.weights.astype(np.float64), kept)
+
+
+def add_unchosen(demands: list[Demand], experts: int) -> None:
+    """Append the others of a layer of E experts, lowest first, as demands that serve no token."""
+    chosen = {demand.expert for demand in demands}
+    demands += [Demand(expert, 0.0, 1.0, 0) for expert in range(experts) if expert not in chosen]
 
 
 def _one_token(experts: Sequence[int], weights: Sequence[float]) -> list[Demand]:
@@ -44,7 +54,13 @@ def _scored(ranked: Iterable[tuple[float, int]], total: float) -> list[Demand]:
     return demands
 
 
-def _many_tokens(experts: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> list[Demand]:
+def _many_tokens(
+    experts: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> list[Demand]:
+    if kept is not None:
+        weights = np.where(kept, weights, 0.0)
     order = np.argsort(-weights, axis=1, kind="stable")  # [T, K]
     experts = np.take_along_axis(experts, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1)
@@ -52,13 +68,14 @@ def _many_tokens(experts: npt.NDArray[np.int64], weights: npt.NDArray[np.float64
     weights = weights / np.where(totals == 0, 1.0, totals)
     before = np.minimum(np.cumsum(weights, axis=1) - weights, 1.0)
     before[:, 0] = 0.0
-    flat = experts.ravel()
+    counts_for = np.ones_like(experts, bool) if kept is None else np.take_along_axis(kept, order, axis=1)
+    flat = experts[counts_for]  # one entry a selection that counts
     distinct, counts = np.unique(flat, return_counts=True)
     position = np.searchsorted(distinct, flat)
     score = np.full(len(distinct), 1.0)
     largest = np.zeros(len(distinct))
-    np.minimum.at(score, position, before.ravel())
-    np.maximum.at(largest, position, weights.ravel())
+    np.minimum.at(score, position, before[counts_for])
+    np.maximum.at(largest, position, weights[counts_for])
     ranked = np.lexsort((distinct, -largest))
     return [
         Demand(*row)

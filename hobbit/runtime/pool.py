@@ -35,22 +35,35 @@ class Pool:
         return len(self.physical)
 
     def choose(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
-        """Position for `incoming`: an empty one, else the least worthy resident; None if all are blocked."""
+        """Position for `incoming`: an empty one, else the least worthy resident that is not blocked.
+
+        None if there is nobody whose worth is finite.
+        """
         if self._free:
             return self._free[-1]
         scores = policy.scores(self.view, incoming)
         position = int(scores.argmin())
-        if not self.blocked[position]:
-            return position
-        position = int(np.where(self._mask, np.inf, scores).argmin())
-        return None if self.blocked[position] else position
+        if self.blocked[position]:
+            scores = np.where(self._mask, np.inf, scores)
+            position = int(scores.argmin())
+        return position if scores[position] < np.inf else None
 
-    def furthest_masked(self, layer: int) -> int | None:
-        """The blocked position whose expert belongs to the layer furthest ahead of `layer`; None if none."""
+    def furthest_masked(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
+        """The blocked position whose expert belongs to the layer furthest ahead of the incoming one's.
+
+        None if there is none whose worth is finite.
+        """
         if not len(self.layers):
             return None
-        position = int(self.layers.argmax())
-        return position if self.layers[position] > layer else None
+        may_leave = self._mask & (policy.scores(self.view, incoming) < np.inf)
+        layers = np.where(may_leave, self.layers, EMPTY)
+        position = int(layers.argmax())
+        return position if layers[position] > incoming.layer else None
+
+    @property
+    def full(self) -> bool:
+        """True if somebody must leave for another to come."""
+        return not self._free
 
     def key_at(self, position: int) -> ExpertKey | None:
         """Who lives at this position."""

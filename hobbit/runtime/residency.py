@@ -45,6 +45,10 @@ class Residency:
         pool, position = place
         return pool.physical[position]
 
+    def has_room(self, key: ExpertKey) -> bool:
+        """True if `key` would get an empty slot."""
+        return not self._pools[key.level][key.layer].full
+
     def staged(self, key: ExpertKey) -> bool:
         """True if the copy waits in a staging slot."""
         return key in self._staging
@@ -81,7 +85,7 @@ class Residency:
         pool = self._pools[key.level][key.layer]
         position = pool.choose(key, self.policy) if len(pool) else None
         if position is None and running is not None:
-            position = pool.furthest_masked(running)
+            position = pool.furthest_masked(key, self.policy)
         if position is None:
             return None
         evicted = pool.key_at(position)

@@ -25,7 +25,8 @@ from hobbit.api import (
     Routing,
     RoutingShape,
 )
-from hobbit.runtime.demands import LogitsLookahead, demands_from
+from hobbit.errors import ConfigError
+from hobbit.runtime.demands import LogitsLookahead, add_unchosen, demands_from
 from hobbit.runtime.events import Bus, LayerEvent, Observer
 from hobbit.runtime.residency import Residency
 from hobbit.runtime.transfers import Transfers
@@ -37,7 +38,8 @@ class Runtime:
     """One policy at work on one device. Build it with `hobbit.assembly.assemble`.
 
     A pass is `begin_pass`, then `layer` for each of the L layers in order, then `end_pass`; a sequence is
-    `begin_sequence` and its passes. `depth` is how many layers of look-ahead logits the prefetcher wants.
+    `begin_sequence` and its passes. `depth` is how many layers of look-ahead logits the router transform and
+    the prefetcher want.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class Runtime:
         self.records = records
         self.residency = residency
         self.transfers = transfers
-        self.depth = prefetcher.depth
+        self.depth = max(router.depth, prefetcher.depth)
         self._prefetcher = prefetcher
         self._cache = cache
         self._keeps = cache.keeps
+        self._whole_layers = loader.whole_layers
         self._bus = Bus(observers)
         self._context = 0
         self._tokens = 0
@@ -73,6 +76,7 @@ class Runtime:
         """A new sequence: use records start afresh, residents stay."""
         self.records.begin_sequence()
         self._cache.begin_sequence()
+        self._prefetcher.begin_sequence()
         for tell in self._bus.begin_sequence:
             tell()
 
@@ -102,6 +106,9 @@ class Runtime:
         demands = demands_from(routed)
         experts, _, _, counts = zip(*demands, strict=True)
         self._cache.observe(layer, experts, counts)
+        if self._whole_layers:
+            add_unchosen(demands, self.shape.experts)
+            experts = tuple(demand.expert for demand in demands)
         held = [self.residency.held(layer, expert) for expert in experts]
         decisions = self.loader.resolve(layer, demands, held)
         self.transfers.begin_layer(layer)
@@ -137,7 +144,13 @@ class Runtime:
         # More experts than slots (prefill through a small cache): the rest is served in waves.
         while work.misses:
             self.residency.release(layer)
-            loads += self._load(work)
+            wave = self._load(work)
+            if not wave:
+                raise ConfigError(
+                    f"the cache keeps every slot that layer {layer} could load into: leave some free, "
+                    "or choose a loader that runs misses on the host"
+                )
+            loads += wave
             stall += self._run_late(layer, work, payload)
         return loads, stall + self.device.end_layer(layer)
 
@@ -154,27 +167,27 @@ class Runtime:
         held: list[tuple[ExpertKey, int]] = []
         for (expert, _, _, tokens), (action, level) in zip(demands, decisions, strict=True):
             if action == Action.SKIP:
-                if payload is not None:
+                if payload is not None and tokens:
                     payload.skip(expert)
                 continue
-            self.records.use(base + expert, tokens, level)
+            if tokens:
+                self.records.use(base + expert, tokens, level)
             key = expert_key(layer, expert, level)
             if action == Action.USE:
                 self.residency.block(key)
                 held.append((key, tokens))
             elif action == Action.LOAD:
                 work.misses.append((key, tokens))
-            else:
+            elif tokens:
                 work.hosted.append(Job(key, -1, tokens))
         # Only now that all of them are blocked may one that leaves staging evict somebody.
         for key, tokens in held:
             copy = self.transfers.use(key)
             job = Job(key, self.residency.slot(key), tokens)
-            if copy is None:
-                work.ready.append(job)
-            else:
-                work.late.append(job)
+            if copy is not None:
                 work.copies.append(copy)
+            if tokens:
+                (work.ready if copy is None else work.late).append(job)
         return work
 
     def _load(self, work: LayerWork) -> list[Copy]:
@@ -188,22 +201,24 @@ class Runtime:
             else:
                 loads.append(copy)
                 work.copies.append(copy)
-                work.late.append(Job(key, copy.slot, tokens))
+                if tokens:
+                    work.late.append(Job(key, copy.slot, tokens))
         return loads
 
     def _run_late(self, layer: int, work: LayerWork, payload: ExpertPayload | None) -> int:
         """Wait for the copies under way and run what waited for them."""
-        if not work.late:
+        if not work.copies:
             return 0
         stall = self.device.wait(work.copies)
         work.copies.clear()
-        self.device.run(layer, work.late, payload)
-        work.late.clear()
+        if work.late:
+            self.device.run(layer, work.late, payload)
+            work.late.clear()
         return stall
 
     def _prefetch(self, layer: int, demands: Sequence[Demand], routing: Routing) -> None:
         """Ask the prefetcher about later layers and queue what it wants."""
-        depth = min(self.depth, self.shape.layers - 1 - layer)
+        depth = min(self._prefetcher.depth, self.shape.layers - 1 - layer)
         lookahead = None
         if depth > 0 and routing.lookahead is not None:
             lookahead = LogitsLookahead(routing.lookahead, self.shape.top_k, depth)

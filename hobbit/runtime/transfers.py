@@ -7,6 +7,7 @@ bytes really move is the device's affair; an issued copy counts as resident and 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from hobbit.api import Copy, Device, ExpertKey
 from hobbit.runtime.residency import Residency
@@ -30,6 +31,17 @@ class Transfers:
         self.prefetched: list[Copy] = []
         self.dropped = 0
         self.first_uses = 0
+
+    def warm(self, keys: Iterable[ExpertKey]) -> int:
+        """Bring copies before the first pass, as far as there are empty slots; returns how many came."""
+        copies = []
+        for key in keys:
+            admitted = self._residency.admit(key, None) if self._residency.has_room(key) else None
+            if admitted is not None:
+                copies.append(Copy(key, admitted[0], True, self._sizes[key.level]))
+                self._device.load(copies[-1])
+        self._device.wait(copies)
+        return len(copies)
 
     def begin_layer(self, layer: int) -> None:
         """Start a layer's books, and drop queued prefetches whose layer has come or passed."""

@@ -33,8 +33,11 @@ def check_options(config: HobbitConfig) -> None:
 
 def refuse_oracle(config: HobbitConfig, instead: str) -> None:
     """Raise ConfigError for a policy that has to know the routing beforehand; `instead` says what to do."""
-    if config.cache.needs_future:
-        raise ConfigError(f"cache={config.cache.name} has to know the routing beforehand; {instead}")
+    for component in (config.cache, config.prefetcher):
+        if component.needs_future:
+            raise ConfigError(
+                f"{component.kind}={component.name} has to know the routing beforehand; {instead}"
+            )
 
 
 def check_sample(section: str, tokens: int, domains: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hobbit.api import Geometry
+from hobbit.api import Geometry, Past, no_past
 from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
 from hobbit.engine.generation import Generation, GenerationOptions, generate
@@ -22,6 +22,7 @@ from hobbit.setup import Setup
 from hobbit.tasks.calibration import Calibration
 from hobbit.tasks.inputs import charged_geometry, load_model
 from hobbit.trace import Trace, selection_scores
+from hobbit.trace.past import bundled_past
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,13 @@ class Live:
             geometry=self.geometry,
             record=True,
             future=future,
+            past=self.past,
         )
+
+    @property
+    def past(self) -> Past:
+        """The routing that components may learn from: of the bundled model alone."""
+        return bundled_past if self.calibration.bundled else no_past
 
     def restored(self, session: Session) -> Live:
         """End `session`, and load the model again if its experts were lost (no level was native)."""
@@ -105,7 +112,7 @@ def prepare(
 def measures_of(session: Session) -> Measures:
     """What the session has counted so far."""
     assembly = session.assembly
-    return measure(assembly.metrics, assembly.runtime.device.report(), assembly.context.blob_bytes)
+    return measure(assembly.metrics, assembly.report(), assembly.context.blob_bytes)
 
 
 def trace_of(session: Session) -> Trace:

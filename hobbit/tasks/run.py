@@ -38,7 +38,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
         others = _others(live, overrides)
         passages = _passages(live)
         future = None
-        if live.config.cache.needs_future:
+        if live.config.setup().needs_future:
             progress.stage("first pass: recording the routing that the oracle will know")
             live, future = _first_pass(live)
         progress.stage("encoding the experts")
@@ -76,7 +76,7 @@ def _others(live: Live, overrides: Sequence[str]) -> dict[str, Setup]:
 def _passages(live: Live) -> Mapping[str, Sequence[Passage]]:
     """What quality is sampled on; nothing where that is off, or an oracle would not know it."""
     options = live.config.quality
-    if not options.enabled or live.config.cache.needs_future:
+    if not options.enabled or live.config.setup().needs_future:
         return {}
     return sample_passages(live, "quality", options.domains, options.tokens)
 
@@ -105,7 +105,7 @@ def _report(
     if live.config.quality.enabled and quality is None:
         notes.append("quality is not sampled: the oracle knows the routing of this run alone")
     replayed, failed = replay_others(
-        trace, others, assembly.context.geometry, assembly.plan.context, progress
+        trace, others, assembly.context.geometry, assembly.plan.context, progress, live.past
     )
     return RunReport(
         scene=Scene.of(live.config, assembly, [*notes, *failed]),

@@ -17,9 +17,10 @@ _LOW_SCORE = 0.5
 
 
 def check_cache(component: CacheComponent, scene: Scene) -> None:
-    """Slots are shared out in full; scores are one finite number a slot, and asking changes nothing.
+    """Slots are shared out in full; scores are one number a slot (+inf: never), and asking changes nothing.
 
-    The policy serves the scene's demands from real pools at several capacities; a twin evicts the same.
+    Whoever is to be resident first exists, and is named once. The policy serves the scene's demands from
+    real pools at several capacities; a twin evicts the same.
 
     Raises:
         ContractError: if a rule is broken.
@@ -31,7 +32,9 @@ def check_cache(component: CacheComponent, scene: Scene) -> None:
     policy = component.build(scene.context())
     for slots in shared:
         for level in (HIGH, LOW):
-            _check_allocation(policy.allocate(level, slots, shape), slots, shape)
+            allocation = policy.allocate(level, slots, shape)
+            _check_allocation(allocation, slots, shape)
+            _check_first(policy.warm(level, allocation), shape)
     for slots in served:
         evicted, again = (_serve(component, scene, slots) for _ in range(2))
         require(evicted == again, f"equal policies asked alike evict alike; with {slots} slots they differ")
@@ -42,6 +45,12 @@ def _check_allocation(allocation: Allocation, slots: int, shape: RoutingShape) -
     require(allocation.total == slots, f"every slot is given to somebody: {what}")
     require(len(allocation.slots) in (1, shape.layers), f"one pool or one a layer: {what}")
     require(min(allocation.slots) > 0, f"a layer without slots could not run: {what}")
+
+
+def _check_first(first: Sequence[tuple[int, int]], shape: RoutingShape) -> None:
+    require(len(set(first)) == len(first), f"nobody is placed twice before the first token: {first}")
+    exist = all(layer in range(shape.layers) and expert in range(shape.experts) for layer, expert in first)
+    require(exist, f"only experts that exist are placed before the first token: {first}")
 
 
 def _serve(component: CacheComponent, scene: Scene, slots: int) -> list[ExpertKey]:
@@ -92,6 +101,7 @@ class _Watched:
         self.allocate = policy.allocate
         self.begin_sequence = policy.begin_sequence
         self.observe = policy.observe
+        self.warm = policy.warm
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """The policy's scores, twice over."""
@@ -99,7 +109,7 @@ class _Watched:
         scores = self._policy.scores(pool, incoming)
         require(isinstance(scores, np.ndarray) and scores.dtype == np.float64, "scores are a float64 array")
         require(scores.shape == experts.shape, f"{len(experts)} residents got scores of shape {scores.shape}")
-        require(bool(np.isfinite(scores).all()), "scores are finite numbers")
+        require(bool((scores > -np.inf).all()), "scores are finite numbers, or +inf for never")
         again = self._policy.scores(pool, incoming)
         require(np.array_equal(scores, again), "asking for scores twice gives the same ones")
         same = np.array_equal(experts, pool.experts) and np.array_equal(layers, pool.layers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hobbit.api import HIGH, Action, Decision, Demand, Effect, Loader, LoaderComponent
+from hobbit.runtime.demands import add_unchosen
 from hobbit.testing.requirement import require
 from hobbit.testing.scene import Scene
 
@@ -22,6 +23,7 @@ def check_loader(component: LoaderComponent, scene: Scene) -> None:
     loader = component.build(scene.context())
     require(loader.levels in (1, 2), f"levels is 1 or 2, not {loader.levels!r}")
     require(isinstance(loader.renormalise, bool), f"renormalise is a bool, not {loader.renormalise!r}")
+    require(isinstance(loader.whole_layers, bool), f"whole_layers is a bool, not {loader.whole_layers!r}")
     lossless = component.effect is not Effect.QUALITY
     _check_levels(loader, lossless)
     random = np.random.default_rng(0)
@@ -29,6 +31,10 @@ def check_loader(component: LoaderComponent, scene: Scene) -> None:
         held = random.integers(0, 1 << loader.levels, len(step.demands)).tolist()
         for masks in (held, [0] * len(held)):
             _check_decisions(loader, step.layer, step.demands, masks, lossless)
+        if loader.whole_layers:
+            demands = list(step.demands)
+            add_unchosen(demands, scene.shape.experts)
+            _check_decisions(loader, step.layer, demands, [0] * len(demands), lossless)
 
 
 def _check_levels(loader: Loader, lossless: bool) -> None:

@@ -27,6 +27,9 @@ def check_prefetcher(component: PrefetcherComponent, scene: Scene) -> None:
         every = (1 << levels) - 1
         everything = Holding([[every] * scene.shape.experts] * scene.shape.layers)
         for step in scene.steps():
+            if step.layer == 0 and step.routing.tokens > 1:
+                prefetcher.begin_sequence()
+                twin.begin_sequence()
             something = Holding(
                 random.integers(0, every + 1, (scene.shape.layers, scene.shape.experts)).tolist()
             )

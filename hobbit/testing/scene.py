@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import Context, Demand, Geometry, Records, Routing
+from hobbit.api import Context, Demand, Geometry, PastRequest, Records, Routing
 from hobbit.runtime.demands import LogitsLookahead, demands_from
 from hobbit.testing.stand_ins import FixedCosts, SplitLoader
 
@@ -71,7 +71,20 @@ class Scene:
         context.costs = FixedCosts()
         context.loader = SplitLoader(levels)
         context.future = self.future()
+        context.past = self.past
         return context
+
+    def past(self) -> Sequence[PastRequest]:
+        """The scene as one request, whose layers were all foreseen."""
+        experts, weights = (
+            np.concatenate(
+                [np.stack([getattr(s.routing, name) for s in steps], axis=1) for steps in self.passes]
+            )
+            for name in ("experts", "weights")
+        )  # [T, L, K]
+        predicted = experts.copy()
+        predicted[:, 0] = -1
+        return (PastRequest(experts, weights, predicted, PASSES[0], "scene"),)
 
     def future(self) -> npt.NDArray[np.int64]:
         """Flat ids of all demands, in order."""

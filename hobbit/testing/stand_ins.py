@@ -27,6 +27,7 @@ class SplitLoader:
     """Serves scores up to 0.5 high, up to 0.9 low, and skips the rest; with one level everything is high."""
 
     renormalise = False
+    whole_layers = False
 
     def __init__(self, levels: int) -> None:
         self.levels = levels

@@ -53,8 +53,10 @@ class TraceRecorder:
                 f"layer {layer} with {routing.tokens} tokens came where layer {len(self._open)}"
                 f" with {len(self._pending)} was due; record one sequence at a time"
             )
-        copied = (None if part is None else part.copy() for part in (routing.logits, routing.lookahead))
-        self._open.append(Routing(routing.experts.copy(), routing.weights.copy(), *copied))
+        logits, ahead = (
+            None if part is None else part.copy() for part in (routing.logits, routing.lookahead)
+        )
+        self._open.append(Routing(routing.experts.copy(), routing.weights.copy(), logits, ahead))
 
     def end_pass(self) -> None:
         """Keep the pass.

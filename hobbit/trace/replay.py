@@ -48,8 +48,8 @@ def _check_fit(trace: Trace, runtime: Runtime) -> None:
         )
     if trace.header.depth < runtime.depth:
         raise TraceError(
-            f"the trace looks {trace.header.depth} layers ahead, the prefetcher wants {runtime.depth};"
-            " lower prefetcher.depth or record the trace with more"
+            f"the trace looks {trace.header.depth} layers ahead, the policy wants {runtime.depth};"
+            " lower prefetcher.depth, choose another router, or record the trace with more"
         )
     if trace.logits is None and runtime.router.needs_logits:
         raise TraceError(

@@ -57,6 +57,9 @@ class NextGate:
         self.staging = staging
         self._fetch = fetch
 
+    def begin_sequence(self) -> None:
+        """Nothing is carried from sequence to sequence."""
+
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:

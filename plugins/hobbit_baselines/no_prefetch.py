@@ -28,6 +28,9 @@ class NoPrefetch:
     depth = 0
     staging = 0
 
+    def begin_sequence(self) -> None:
+        """Nothing is carried from sequence to sequence."""
+
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:

@@ -30,6 +30,7 @@ class OnDemand:
 
     levels = 1
     renormalise = False
+    whole_layers = False
 
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
         """USE where bit 0 is set, else LOAD."""

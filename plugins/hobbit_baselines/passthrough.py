@@ -25,6 +25,7 @@ class Passthrough:
     """Returns what it is given."""
 
     needs_logits = False
+    depth = 0
 
     def transform(self, layer: int, routing: Routing, view: ResidencyView) -> Routing:
         """`routing` itself."""

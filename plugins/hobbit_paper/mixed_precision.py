@@ -117,6 +117,8 @@ class MixedPrecisionComponent(LoaderComponent):
 class MixedPrecision:
     """Decides by thresholds on unimportance; with `costs`, weighs the host against a copy."""
 
+    whole_layers = False
+
     def __init__(
         self,
         t1: float,

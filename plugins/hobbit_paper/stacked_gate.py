@@ -67,6 +67,9 @@ class StackedGate:
         self.depth = depth
         self._level_for = loader.level_for
 
+    def begin_sequence(self) -> None:
+        """Nothing is carried from sequence to sequence."""
+
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:

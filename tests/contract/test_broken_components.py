@@ -72,6 +72,7 @@ class BrokenCache(CacheComponent):
 
 class _Loader:
     renormalise = False
+    whole_layers = False
 
     def __init__(self, fault: str) -> None:
         self.fault = fault
@@ -113,6 +114,9 @@ class _Prefetcher:
     def __init__(self, fault: str) -> None:
         self.fault = fault
 
+    def begin_sequence(self) -> None:
+        return
+
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:
@@ -140,6 +144,7 @@ class BrokenPrefetcher(PrefetcherComponent):
 
 class _Router:
     needs_logits = False
+    depth = 0
 
     def __init__(self, fault: str) -> None:
         self.fault = fault

@@ -58,7 +58,7 @@ def counts_of(trace: str, policy: str, capacity: str) -> Counts:
     config = config_of(policy)
     config.memory.device = capacity
     recorded = trace_of(trace)
-    future = future_of(recorded, SEQUENCES) if config.cache.needs_future else None
+    future = future_of(recorded, SEQUENCES) if config.setup().needs_future else None
     assembly = assemble(config.setup(), config.geometry, tokens=64, future=future)
     replay(recorded, assembly.runtime, SEQUENCES)
     assembly.close()

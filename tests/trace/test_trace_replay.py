@@ -82,7 +82,7 @@ def test_traces_that_do_not_fit() -> None:
     assembly = assembled("hobbit", trace, witness)
     depth = assembly.runtime.depth
     blind = generate(trace.header.shape, replace(STATISTICS, lookahead=()), ((4, 4),))
-    with pytest.raises(TraceError, match=f"looks 0 layers ahead, the prefetcher wants {depth}"):
+    with pytest.raises(TraceError, match=f"looks 0 layers ahead, the policy wants {depth}"):
         replay(blind, assembly.runtime)
     with pytest.raises(TraceError, match="5 layers of 8 experts, top-2, the run 4 layers"):
         replay(generate(RoutingShape(5, 8, 2), STATISTICS, ((4, 4),)), assembly.runtime)
