@@ -25,6 +25,9 @@ class MultidimComponent(CacheComponent):
 
     R is the last token that used it, F its uses, H its high-precision uses in this sequence. The weights are
     at least 0 and sum to 1; the paper tunes them on a trace for the least miss penalty.
+
+    The low-precision cache has the same formula. With `own_level` its H counts low-precision uses (our
+    reading: a low copy is worth what it serves, and an expert used high has a high copy for that).
     """
 
     name: ClassVar[str] = "multidim"
@@ -35,6 +38,7 @@ class MultidimComponent(CacheComponent):
     w_lfu: float = 0.25
     w_lhu: float = 0.25
     w_fld: float = 0.25
+    own_level: bool = False
 
     def build(self, context: Context) -> Multidim:
         """The cache policy.
@@ -49,15 +53,23 @@ class MultidimComponent(CacheComponent):
                 f"cache weights w_lru + w_lfu + w_lhu + w_fld = {shown} = {sum(weights):g}; "
                 "they must not be negative and must sum to 1"
             )
-        return Multidim(context.records, context.shape.layers, weights)
+        return Multidim(context.records, context.shape.layers, weights, self.own_level)
 
 
 class Multidim(ScoredCache):
     """Global pools ranked by the weighted sum; `weights` are (lru, lfu, lhu, fld)."""
 
-    def __init__(self, records: Records, layers: int, weights: tuple[float, float, float, float]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        layers: int,
+        weights: tuple[float, float, float, float],
+        own_level: bool = False,
+    ) -> None:
         super().__init__()
         self._records = records
+        # H by level: the arrays of the records are filled anew, never replaced.
+        self._precise_uses = (records.high_uses, records.low_uses if own_level else records.high_uses)
         # Zero-dimensional arrays multiply faster than floats do.
         self._lru, self._lfu, self._lhu, fld = (np.array(weight) for weight in weights)
         nearness = fld * (1 - layer_distances(layers) / layers)  # [L, L]: incoming, resident
@@ -69,7 +81,7 @@ class Multidim(ScoredCache):
         # Of all experts, then of the residents: one gather of [S] costs more than arithmetic on [L * E].
         worth: npt.NDArray[np.float64] = self._lru * records.last_token
         worth += self._lfu * records.uses
-        worth += self._lhu * records.high_uses
+        worth += self._lhu * self._precise_uses[pool.level]
         worth /= max(float(records.token), 1.0)
         worth += self._nearness[incoming.layer]
         return worth[pool.experts]

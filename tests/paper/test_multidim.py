@@ -48,6 +48,19 @@ def test_each_weight_alone(weight: str, leaves: int, context: Context) -> None:
     assert scores.argmin() == leaves
 
 
+@pytest.mark.parametrize(("level", "own_level", "leaves"), [(0, True, 1), (1, True, 0), (1, False, 1)])
+def test_a_low_cache_may_count_its_own_uses(
+    level: int, own_level: bool, leaves: int, context: Context
+) -> None:
+    records = context.records
+    records.begin_pass(8)
+    records.high_uses[[0, 1]] = 5, 2
+    records.low_uses[[0, 1]] = 1, 3
+    policy = MultidimComponent(w_lru=0, w_lfu=0, w_lhu=1, w_fld=0, own_level=own_level).build(context)
+    scores = policy.scores(PoolView(level, np.array([0, 1]), np.array([0, 0])), ExpertKey(0, 0, level))
+    assert scores.argmin() == leaves
+
+
 def test_a_new_sequence_leaves_only_the_distance(context: Context) -> None:
     context.records.use(0, 5, 0)
     context.records.begin_sequence()
