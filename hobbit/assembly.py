@@ -138,7 +138,7 @@ def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | Non
     context.blob_bytes = context.blob_bytes[: loader.levels]
     if loader.levels > len(context.blob_bytes):
         quantizer.layout(geometry.expert_tensors(), context.precisions[-1])  # raises: says what does not fit
-    router = setup.router.build(context)
+    router = context.router = setup.router.build(context)
     return _Parts(
         context,
         quantizer,

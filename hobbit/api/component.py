@@ -29,8 +29,8 @@ class Context:
     """What a component may look at while it is built.
 
     `geometry` is the model whose bytes and flops are charged; `precisions` the names of the levels, high
-    first; `blob_bytes` their blob sizes; `records` the shared use records. `loader` and `costs` are set
-    once those exist (build order: quantizer, device, loader, router, prefetcher, cache). `future` is the
+    first; `blob_bytes` their blob sizes; `records` the shared use records. `loader`, `router` and `costs` are
+    set once those exist (build order: quantizer, device, loader, router, prefetcher, cache). `future` is the
     recorded demand stream, for oracles only: flat expert ids in order of use. `past()` is routing of other
     requests to learn from, never the one to come; empty where there is none. `unified`: device and host
     share one memory.
@@ -44,6 +44,7 @@ class Context:
     deterministic: bool = True
     costs: CostModel | None = None
     loader: Loader | None = None
+    router: Router | None = None
     future: npt.NDArray[np.int64] | None = None
     past: Past = no_past
     unified: bool = False

@@ -48,13 +48,15 @@ def check_prefetcher(component: PrefetcherComponent, scene: Scene) -> None:
 def _check_plan(
     plan: PrefetchPlan, prefetcher: Prefetcher, step: Step, view: Holding, levels: int, scene: Scene
 ) -> None:
-    # Without look-ahead (depth 0) a prefetcher may know all layers of the pass from elsewhere.
+    # Without look-ahead (depth 0) a prefetcher may know the layers of this pass from elsewhere, or plan for the
+    # next one.
+    first = step.layer + 1 if prefetcher.depth else 0
     reach = prefetcher.depth or scene.shape.layers
     for copies, held in ((plan.fetch, False), (plan.keep, True)):
         require(len(set(copies)) == len(copies), f"the plan names something twice: {copies}")
         for layer, expert, level in copies:
             what = f"expert {expert} of layer {layer} at level {level}, planned in layer {step.layer}"
-            require(step.layer < layer <= step.layer + reach, f"not a later layer within the depth: {what}")
+            require(first <= layer <= step.layer + reach, f"not a later layer within the depth: {what}")
             exists = (
                 layer < scene.shape.layers and expert in range(scene.shape.experts) and level in range(levels)
             )
