@@ -47,6 +47,9 @@ class _Cache(ScoredCache):
             Allocation((slots - 1,)) if self.fault == "allocation" else super().allocate(level, slots, shape)
         )
 
+    def warm(self, level: int, allocation: Allocation) -> Sequence[tuple[int, int]]:
+        return {"placed twice": [(0, 1), (0, 1)], "placed nowhere": [(99, 0)]}.get(self.fault, [(0, 1)])
+
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         if self.fault == "pool":
             pool.layers[0] += 1
@@ -158,6 +161,8 @@ class _Router:
             return Routing(routing.experts + 1000, routing.weights)
         if self.fault == "shape":
             return Routing(routing.experts[:, 1:], routing.weights[:, 1:])
+        if self.fault == "kept":
+            return Routing(routing.experts, routing.weights, kept=np.zeros(routing.experts.shape, bool))
         return routing
 
 
@@ -187,6 +192,8 @@ def test_without_a_fault_they_pass(component: Component) -> None:
         (BrokenCache(fault="finite"), "finite"),
         (BrokenCache(fault="shape"), "got scores of shape"),
         (BrokenCache(fault="random"), "twice gives the same"),
+        (BrokenCache(fault="placed twice"), "placed twice"),
+        (BrokenCache(fault="placed nowhere"), "experts that exist are placed"),
         (BrokenLoader(fault="levels"), "levels is 1 or 2"),
         (BrokenLoader(fault="monotone"), "higher score"),
         (BrokenLoader(fault="use"), "not resident"),
@@ -202,6 +209,7 @@ def test_without_a_fault_they_pass(component: Component) -> None:
         (BrokenRouter(fault="hint"), "changes no routing"),
         (BrokenRouter(fault="expert"), "experts that exist"),
         (BrokenRouter(fault="shape"), "keep their shape"),
+        (BrokenRouter(fault="kept"), "every token keeps an expert"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else value.kind,
 )

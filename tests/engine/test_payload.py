@@ -89,6 +89,18 @@ def test_another_routing_takes_the_place_of_the_routers(tokens: int) -> None:
     assert torch.equal(call.combine(), eager(hidden, index, weights))
 
 
+@pytest.mark.parametrize("renormalise", [False, True])
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_a_selection_that_is_not_kept_needs_no_expert(tokens: int, renormalise: bool) -> None:
+    call, index, (hidden, chosen, weights) = call_of(3, tokens, renormalise)
+    kept = np.ones(index.shape, bool)
+    kept[0, 1] = kept[-1, 0] = False
+    kept |= np.arange(3) == 2
+    call.reroute(Routing(index, weights.numpy(), kept=kept))
+    serve(call, np.unique(index[kept]).tolist())
+    assert torch.equal(call.combine(), eager(hidden, chosen, weights * torch.from_numpy(kept)))
+
+
 @pytest.mark.parametrize("forget", [lambda experts: experts[1:], lambda experts: []])
 def test_an_expert_that_nobody_served_is_an_error(forget: Callable[[list[int]], list[int]]) -> None:
     call, index, _ = call_of(3, 6)

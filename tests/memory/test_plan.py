@@ -118,3 +118,20 @@ def test_a_plan_never_exceeds_its_budget(
     assert plan.slots[0] + staging >= MIXTRAL.top_k + 1 and plan.slots[0] >= MIXTRAL.top_k
     assert all(0 < slots <= 256 for slots in plan.slots)
     assert len(plan.slots) == levels
+
+
+def test_a_low_slot_for_every_expert_comes_first() -> None:
+    plan = plan_memory(
+        MIXTRAL, (NATIVE, INT4), 40 * 2**30, context=0, low_share=0.05, levels=2, low_everywhere=True
+    )
+    assert plan.slots[1] == 256
+    assert plan.slots[0] == (plan.expert_bytes + plan.free - 256 * INT4) // NATIVE > 0
+
+
+def test_too_little_for_all_low_slots_says_how_much_is_missing() -> None:
+    options = {"context": 0, "levels": 2, "low_everywhere": True}
+    fits = plan_memory(MIXTRAL, (NATIVE, INT4), 40 * 2**30, **options)
+    least = fits.non_expert + 256 * INT4 + 3 * NATIVE
+    plan_memory(MIXTRAL, (NATIVE, INT4), least, **options)
+    with pytest.raises(BudgetError, match=r"a low copy of every expert .* 1 GB are missing"):
+        plan_memory(MIXTRAL, (NATIVE, INT4), least - 10**9, **options)

@@ -37,6 +37,20 @@ def test_several_tokens_keep_the_smallest_score_and_the_largest_weight() -> None
     assert by_expert[2].tokens == 1
 
 
+def test_a_selection_that_is_not_kept_is_no_demand() -> None:
+    one = routing([[3, 1, 6]], [[0.2, 0.5, 0.3]])
+    one.kept = np.array([[True, True, False]])
+    assert [(d.expert, d.tokens) for d in demands_from(one)] == [(1, 1), (3, 1)]
+    assert np.isclose(demands_from(one)[0].weight, 0.5 / 0.7)
+
+
+def test_several_tokens_demand_what_some_token_keeps() -> None:
+    many = routing([[0, 1], [1, 2], [2, 0]], [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
+    many.kept = np.array([[True, False], [True, True], [True, False]])
+    assert [(d.expert, d.tokens) for d in demands_from(many)] == [(0, 1), (2, 2), (1, 1)]
+    assert [d.score for d in demands_from(many)] == [0.0, 0.0, 0.0]
+
+
 @st.composite
 def routings(draw: st.DrawFn) -> Routing:
     experts, top_k, tokens = draw(st.sampled_from([(4, 1, 5), (8, 2, 3), (16, 6, 4)]))
