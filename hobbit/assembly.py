@@ -124,7 +124,7 @@ class _Parts:
 
 def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | None, past: Past) -> _Parts:
     """Build every component in the order that `Context` promises; afterwards it holds the levels in use."""
-    records = Records(geometry.shape)
+    records = Records(geometry.shape, setup.records)
     context = Context(
         geometry, _precisions(setup), (), records, setup.seed, setup.deterministic,
         future=future, past=past, unified=setup.device.unified,

@@ -12,6 +12,7 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
+from hobbit.types import RecordScope
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Setup:
     transfers: TransferOptions = field(default_factory=TransferOptions)
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     precision: PrecisionOptions = field(default_factory=PrecisionOptions)
+    records: RecordScope = RecordScope.sequence
     seed: int = 0
     deterministic: bool = True
 

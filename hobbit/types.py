@@ -38,6 +38,13 @@ class Effect(str, Enum):
     QUALITY = "quality"  # may change outputs: lossy
 
 
+class RecordScope(Enum):
+    """What the use records of cache policies span: one sequence (HOBBIT), or all of a run."""
+
+    sequence = "sequence"
+    model = "model"
+
+
 class Action(IntEnum):
     """How one demand is served."""
 

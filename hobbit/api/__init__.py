@@ -38,6 +38,7 @@ from hobbit.types import (
     Demand,
     Effect,
     ExpertKey,
+    RecordScope,
     RoutingShape,
 )
 
@@ -77,6 +78,7 @@ __all__ = [
     "PrefetcherComponent",
     "Quantizer",
     "QuantizerComponent",
+    "RecordScope",
     "Records",
     "ResidencyView",
     "Router",

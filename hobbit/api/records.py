@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.types import RoutingShape
+from hobbit.types import RecordScope, RoutingShape
 
 
 class Records:
@@ -13,14 +13,17 @@ class Records:
 
     `token` is T, the tokens seen in this sequence. `last_token` (R), `uses` (F), `high_uses` (H) and
     `low_uses` count tokens of this sequence and reset with it (prefill uses count). `last_tick` is an
-    ever-growing order of uses, so that recency has no ties; it never resets.
+    ever-growing order of uses, so that recency has no ties; it never resets. At the scope of the model
+    nothing does, and "sequence" reads "run" above.
     """
 
     __slots__ = (
-        "_counters", "high_uses", "last_tick", "last_token", "low_uses", "per_layer", "tick", "token", "uses",
+        "_counters", "high_uses", "last_tick", "last_token", "low_uses", "per_layer", "scope", "tick",
+        "token", "uses",
     )  # fmt: skip
 
-    def __init__(self, shape: RoutingShape) -> None:
+    def __init__(self, shape: RoutingShape, scope: RecordScope = RecordScope.sequence) -> None:
+        self.scope = scope
         count = shape.layers * shape.experts
         self.per_layer = shape.experts
         self.token = 0
@@ -36,6 +39,8 @@ class Records:
 
     def begin_sequence(self) -> None:
         """Forget the counts of the last sequence; what is resident stays resident."""
+        if self.scope is RecordScope.model:
+            return
         self.token = 0
         for array in (self.last_token, self.uses, self.high_uses, self.low_uses):
             array.fill(0)

@@ -20,6 +20,7 @@ from hobbit.config.auto import AutoDevice
 from hobbit.config.model import ModelOptions
 from hobbit.config.tasks import Task
 from hobbit.setup import MemoryOptions, PrecisionOptions, Setup, TransferOptions
+from hobbit.types import RecordScope
 
 
 class Output(Enum):
@@ -47,6 +48,7 @@ class HobbitConfig:
 
     `prompt`, `prompt_file`: the text to continue (neither: a bundled one), by `max_new_tokens` tokens at most
     or to the text `stop`. `temperature`: 0 is greedy. `threads`: of the CPU (0: as fits the model).
+    `records`: what caches know of the past, the uses of this sequence or (model) of all so far.
     `deterministic`: freeze whatever would follow measured speeds. `compare`: presets that replay the same
     routing beside the run. `output`: text or json, to the file `out` (none: the terminal).
     """
@@ -69,6 +71,7 @@ class HobbitConfig:
     max_new_tokens: int = 64
     temperature: float = 0.7
     stop: str | None = None
+    records: RecordScope = RecordScope.sequence
     seed: int = 0
     threads: int = 0
     deterministic: bool = True
@@ -89,6 +92,7 @@ class HobbitConfig:
             transfers=self.transfers,
             memory=self.memory,
             precision=self.precision,
+            records=self.records,
             seed=self.seed,
             deterministic=self.deterministic,
         )
