@@ -48,8 +48,8 @@ def check_prefetcher(component: PrefetcherComponent, scene: Scene) -> None:
 def _check_plan(
     plan: PrefetchPlan, prefetcher: Prefetcher, step: Step, view: Holding, levels: int, scene: Scene
 ) -> None:
-    # Without look-ahead (depth 0) a prefetcher may know the layers of this pass from elsewhere, or plan for the
-    # next one.
+    # Without look-ahead (depth 0) a prefetcher may know the layers of this pass from elsewhere, or plan for
+    # the next one.
     first = step.layer + 1 if prefetcher.depth else 0
     reach = prefetcher.depth or scene.shape.layers
     for copies, held in ((plan.fetch, False), (plan.keep, True)):
