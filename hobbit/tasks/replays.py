@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from hobbit.api import Past
 from hobbit.assembly import Assembly, assemble
@@ -10,6 +11,7 @@ from hobbit.errors import HobbitError
 from hobbit.geometry import Geometry
 from hobbit.report.measures import Measures, Replayed, measure
 from hobbit.report.progress import Progress
+from hobbit.runtime import Observer
 from hobbit.setup import Setup
 from hobbit.tasks.routing import is_bundled
 from hobbit.trace import Trace
@@ -17,22 +19,39 @@ from hobbit.trace.past import bundled_past, past_of
 from hobbit.trace.replay import future_of, replay
 
 
+@contextmanager
+def replayed(
+    trace: Trace,
+    setup: Setup,
+    geometry: Geometry,
+    tokens: int,
+    past: Past | None = None,
+    observers: Sequence[Observer] = (),
+    sequences: Sequence[int] | None = None,
+) -> Iterator[Assembly]:
+    """What is left of a replay of the chosen sequences (all by default), its device still open.
+
+    `past` is what components may learn from (None: what is known of the trace's model).
+    """
+    future = future_of(trace, sequences) if setup.needs_future else None
+    past = past or past_beside(trace)
+    assembly = assemble(setup, geometry, tokens=tokens, observers=observers, future=future, past=past)
+    try:
+        replay(trace, assembly.runtime, sequences)
+        yield assembly
+    finally:
+        assembly.close()
+
+
 def replay_setup(
     trace: Trace, setup: Setup, geometry: Geometry, tokens: int, past: Past | None = None
 ) -> tuple[Measures, Assembly]:
     """Measures of `setup` on the recorded routing, on its device's clock, without weights.
 
-    `past` is what components may learn from (None: what is known of the trace's model). The assembly is
-    closed: it still tells what was decided while building it.
+    The assembly is closed: it still tells what was decided while building it.
     """
-    future = future_of(trace) if setup.needs_future else None
-    past = past or past_beside(trace)
-    assembly = assemble(setup, geometry, tokens=tokens, future=future, past=past)
-    try:
-        replay(trace, assembly.runtime)
+    with replayed(trace, setup, geometry, tokens, past) as assembly:
         return measure(assembly.metrics, assembly.report(), assembly.context.blob_bytes), assembly
-    finally:
-        assembly.close()
 
 
 def past_beside(trace: Trace) -> Past:
