@@ -20,7 +20,7 @@ from hobbit.trace.replay import future_of, replay
 
 
 @contextmanager
-def replayed(
+def assembled(
     trace: Trace,
     setup: Setup,
     geometry: Geometry,
@@ -29,7 +29,7 @@ def replayed(
     observers: Sequence[Observer] = (),
     sequences: Sequence[int] | None = None,
 ) -> Iterator[Assembly]:
-    """What is left of a replay of the chosen sequences (all by default), its device still open.
+    """A runtime to replay the chosen sequences of `trace` through (all by default); closed at the end.
 
     `past` is what components may learn from (None: what is known of the trace's model).
     """
@@ -37,7 +37,6 @@ def replayed(
     past = past or past_beside(trace)
     assembly = assemble(setup, geometry, tokens=tokens, observers=observers, future=future, past=past)
     try:
-        replay(trace, assembly.runtime, sequences)
         yield assembly
     finally:
         assembly.close()
@@ -50,7 +49,8 @@ def replay_setup(
 
     The assembly is closed: it still tells what was decided while building it.
     """
-    with replayed(trace, setup, geometry, tokens, past) as assembly:
+    with assembled(trace, setup, geometry, tokens, past) as assembly:
+        replay(trace, assembly.runtime)
         return measure(assembly.metrics, assembly.report(), assembly.context.blob_bytes), assembly
 
 
