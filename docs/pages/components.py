@@ -14,6 +14,7 @@ from docs.pages.markdown import page, table
 from docs.pages.presets import presets
 from docs.pages.yaml_files import option_files
 from hobbit.config.model import ModelOptions
+from hobbit.config.workload import Workload
 from hobbit.geometry import Geometry
 from hobbit.plugins import COMPONENT_HOOKS, DISTRIBUTION, load
 from hobbit.registry import Entry, Option, Registry, options_of
@@ -31,6 +32,7 @@ OTHER_GROUPS: dict[str, type] = {
     "model": ModelOptions,
     "precision": PrecisionOptions,
     "transfers": TransferOptions,
+    "workload": Workload,
 }
 """The groups that no plugin adds to, and the options that their files set."""
 

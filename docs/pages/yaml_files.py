@@ -33,6 +33,10 @@ def _content(file: Path) -> tuple[str, str]:
     return f"`{base}`", ", ".join(f"`{key!s}={_typed(value)}`" for key, value in content.items())
 
 
+def _plain(value: object) -> object:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
 def _typed(value: object) -> str:
     """A value as a user types it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(_plain(value))

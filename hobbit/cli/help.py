@@ -21,6 +21,7 @@ examples:
   hobbit policy=hobbit cache.low_share=0.2 --cfg job  what would run, with every option
   hobbit -m policy=lru,lfu,hobbit device=rtx4090    one run for each
   hobbit model=path/to/checkpoint memory.device=12GB
+  hobbit compare devices=[orin,rtx4090]             every preset, side by side, into a folder
   hobbit plugins                                    every component with its options, provider and status"""
 
 CLOSING = """\

@@ -19,7 +19,7 @@ POLICY = "policy"
 POLICY_GROUPS = ("loader", "prefetcher", "cache", "router", "transfers")
 """The groups that make a policy. Quantizer and precision are what policies are compared at."""
 
-GROUPS = ("task", "device", "model", "geometry", *POLICY_GROUPS, "quantizer", "precision", POLICY)
+GROUPS = ("task", "device", "model", "geometry", *POLICY_GROUPS, "quantizer", "precision", "workload", POLICY)
 """Every group that `group=option` can choose in."""
 
 

@@ -19,6 +19,7 @@ from hobbit.api import (
 from hobbit.config.auto import AutoDevice
 from hobbit.config.model import ModelOptions
 from hobbit.config.tasks import Task
+from hobbit.config.workload import Workload
 from hobbit.setup import MemoryOptions, PrecisionOptions, Setup, TransferOptions
 from hobbit.types import RecordScope
 
@@ -64,6 +65,7 @@ class HobbitConfig:
     router: RouterComponent = MISSING
     transfers: TransferOptions = MISSING
     precision: PrecisionOptions = MISSING
+    workload: Workload = MISSING
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     quality: QualityOptions = field(default_factory=QualityOptions)
     prompt: str | None = None

@@ -13,6 +13,7 @@ from hobbit.api import Geometry
 from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import TASKS
+from hobbit.config.workload import Workload
 from hobbit.plugins import discover
 from hobbit.setup import PrecisionOptions, TransferOptions
 
@@ -39,6 +40,7 @@ def register() -> None:
     store.store(group="geometry", name="own", node=OWN_GEOMETRY)
     store.store(group="transfers", name="base_transfers", node=TransferOptions)
     store.store(group="precision", name="base_precision", node=PrecisionOptions)
+    store.store(group="workload", name="base_workload", node=Workload)
     for name, task in TASKS.items():
         store.store(group="task", name=name, node=task)
     for entry in discover().registry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
@@ -84,6 +85,37 @@ class EvaluateTask(Task):
     domains: list[str] = field(default_factory=lambda: ["books", "code", "maths"])
 
 
+class Executor(Enum):
+    """Where the cells of a comparison run."""
+
+    processes = "processes"
+    ray = "ray"
+
+
+@dataclass
+class CompareTask(Task):
+    """Every policy on every device and geometry: speed by replay, quality live; results in the folder out.
+
+    `policies`, `devices`, `geometries` (also without "task."): the grid; nothing: the one chosen with
+    policy=, device= or geometry=, else all presets, orin and rtx4090, mixtral_8x7b and phi_moe. `traces`: the
+    recorded routing, one sequence of each; other shapes get routing generated with its statistics, marked
+    synthetic. `live`: the speed of lossy policies from a live run, teacher-forced on the recorded tokens:
+    slow. `executor`: processes, or a ray cluster; `workers` of it (0: one a CPU). `fresh`: measure anew what
+    the folder holds already.
+    """
+
+    name: ClassVar[str] = "compare"
+    function: ClassVar[str] = "hobbit.tasks.compare:run"
+    policies: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    geometries: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=lambda: ["books", "code", "maths"])
+    live: bool = False
+    executor: Executor = Executor.processes
+    workers: int = 0
+    fresh: bool = False
+
+
 @dataclass
 class PluginsTask(Task):
     """List every component: kind, name, options, provider and status."""
@@ -93,6 +125,7 @@ class PluginsTask(Task):
 
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (RunTask, RecordTask, SimulateTask, EvaluateTask, PluginsTask)
+    task.name: task
+    for task in (RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, PluginsTask)
 }
 """Every task by name."""

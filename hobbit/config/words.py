@@ -14,6 +14,9 @@ from hobbit.config.text import is_text, quote
 from hobbit.errors import ConfigError, nearest
 
 _KEYS = [option.name for option in fields(HobbitConfig)]
+_GRID = ("policies", "devices", "geometries")
+"""Options of task=compare that need no "task." before them, for they read like the groups they list."""
+
 _NAMES = re.compile(r"[\w.-]+(\s*,\s*[\w.-]+)*")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -28,7 +31,7 @@ def to_overrides(words: Sequence[str]) -> list[str]:
     """
     overrides: list[str] = []
     policy: list[str] = []
-    for word in words:
+    for word in map(_spelt_out, words):
         key, equals, value = word.partition("=")
         name = key.lstrip("+~")
         if not equals and not word.startswith("~"):
@@ -45,6 +48,10 @@ def to_overrides(words: Sequence[str]) -> list[str]:
         else:
             overrides.append(f"{key}={quote(value)}" if equals and is_text(name) else word)
     return [*overrides, *policy]
+
+
+def _spelt_out(word: str) -> str:
+    return f"task.{word}" if word.partition("=")[0] in _GRID else word
 
 
 def _not_an_override(word: str) -> ConfigError:

@@ -29,7 +29,8 @@ class CellQuality:
 class Cell:
     """What was measured of one (policy, device, geometry, workload), or in `error` why nothing could be.
 
-    `key` is a digest of all that determines the figures, so that equal keys mean equal figures. `routing`
+    `key` is a digest of all that determines the figures, so that equal keys mean equal figures; `comparison`
+    one of what the cells of one table share. `routing`
     says where the routing comes from; `synthetic`: it was generated, no model made it. `effect` is the
     strongest of the policy's components (hint, exact or quality); `lossless` is relative to the first of
     `precisions`, high first, and `slots` are the experts that each of them can hold. `prompt_tokens` and
@@ -45,6 +46,7 @@ class Cell:
     device: str
     geometry: str
     workload: str
+    comparison: str = ""
     routing: str = ""
     synthetic: bool = False
     simulated: bool = True

@@ -24,7 +24,7 @@ _MARGIN = 0.1  # a unit is too large if the largest value is less than this of i
 
 def memory_table(scene: Scene) -> Table:
     """What the device's memory is spent on."""
-    table = _table("what", ">size", "note")
+    table = empty_table("what", ">size", "note")
     for what, nbytes, note in scene.memory:
         table.add_row(what, format_size(nbytes), note)
     return table
@@ -32,7 +32,7 @@ def memory_table(scene: Scene) -> Table:
 
 def measures_table(measures: Measures, precisions: Sequence[str]) -> Table:
     """One policy's figures, one a row."""
-    table = _table("measure", ">value")
+    table = empty_table("measure", ">value")
     for name, value in _rows(measures, precisions):
         table.add_row(name, value)
     return table
@@ -44,7 +44,7 @@ def replays_table(
     """Policies on one routing, beside `run`, whose speed-ups are shown. `marks` are columns of one value."""
     marks = marks or {}
     unit, factor = _unit(max(m.bytes_per_token for m in rows.values()))
-    table = _table(
+    table = empty_table(
         "policy",
         *marks,
         ">decode\ntok/s",
@@ -71,7 +71,7 @@ def replays_table(
 
 def quality_table(scores: Mapping[str, QualityScore]) -> Table:
     """How far the run is from the high-precision model, by domain."""
-    table = _table(
+    table = empty_table(
         "domain", ">tokens", ">mean\nKL", ">p99\nKL", ">top-1\n%", ">perplexity", ">reference\nperplexity",
         ">prefill\nKL",
     )  # fmt: skip
@@ -89,7 +89,7 @@ def quality_table(scores: Mapping[str, QualityScore]) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def empty_table(*columns: str) -> Table:
     """An empty table; ">" before a column's name aligns it to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hobbit.errors import TraceError
+from hobbit.trace.header import TraceHeader
 from hobbit.trace.trace import Trace
 
 _BY_TOKEN = ("token_ids", "experts", "weights", "logits", "lookahead")
@@ -28,18 +29,19 @@ def cut(trace: Trace, prompt: int, decode: int) -> Trace:
     fits = np.flatnonzero(lengths >= prompt + decode)
     if not len(fits):
         raise TraceError(
-            f"its longest sequence has {lengths.max()} tokens, fewer than {prompt} of prompt and {decode} more; "
-            "record longer ones, or ask for shorter ones"
+            f"its longest sequence has {lengths.max()} tokens, fewer than {prompt} of prompt and {decode} "
+            "more; record longer ones, or ask for shorter ones"
         )
     recorded = _prompts(trace)
     sequence = min(fits.tolist(), key=lambda s: (recorded[s] != prompt, lengths[s], s))
     start = int(trace.sequence_starts[sequence])
     rows = slice(start, start + prompt + decode)
+    parts: dict[str, Any] = {name: _part(getattr(trace, name), rows) for name in _BY_TOKEN}
     return replace(
         trace,
         pass_starts=np.array([0, *range(prompt, prompt + decode)], np.int64),
         sequence_starts=np.zeros(1, np.int64),
-        **{name: _part(getattr(trace, name), rows) for name in _BY_TOKEN},
+        **parts,
     )
 
 
@@ -51,16 +53,20 @@ def joined(traces: Sequence[Trace]) -> Trace:
     """
     first = traces[0].header
     domains = "+".join(trace.header.domain for trace in traces)
-    for trace in traces[1:]:
-        if replace(trace.header, domain="", details={}) != replace(first, domain="", details={}):
-            raise TraceError(f"the traces {domains} are not of one model and recording; choose others")
+    if any(_kind(trace.header) != _kind(first) for trace in traces):
+        raise TraceError(f"the traces {domains} are not of one model, dtype and depth; choose others")
     offsets = np.cumsum([0, *(trace.tokens for trace in traces[:-1])])
-    starts = {
+    starts: dict[str, Any] = {
         name: np.concatenate([getattr(t, name) + offset for t, offset in zip(traces, offsets, strict=True)])
         for name in ("pass_starts", "sequence_starts")
     }
-    rows = {name: _stacked([getattr(trace, name) for trace in traces]) for name in _BY_TOKEN}
+    rows: dict[str, Any] = {name: _stacked([getattr(trace, name) for trace in traces]) for name in _BY_TOKEN}
     return Trace(replace(first, domain=domains), **starts, **rows)
+
+
+def _kind(header: TraceHeader) -> TraceHeader:
+    """What traces have in common that can stand in one."""
+    return replace(header, domain="", part="", seed=0, details={})
 
 
 def _prompts(trace: Trace) -> list[int]:
