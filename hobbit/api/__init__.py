@@ -18,7 +18,7 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
-from hobbit.api.costs import CostModel
+from hobbit.api.costs import CostModel, host_is_faster, least_maximum
 from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
@@ -91,6 +91,8 @@ __all__ = [
     "allocate_evenly",
     "hookimpl",
     "hookspec",
+    "host_is_faster",
+    "least_maximum",
     "no_past",
     "serving_level",
 ]

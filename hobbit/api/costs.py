@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol
 
 
@@ -19,3 +21,21 @@ class CostModel(Protocol):
     def host_ns(self, level: int, tokens: int) -> int:
         """Run one expert on the host on `tokens` tokens, activations there and back included."""
         ...
+
+
+def host_is_faster(costs: CostModel, level: int, tokens: int) -> bool:
+    """Whether a missing expert runs sooner on the host than copied and run on the device."""
+    return costs.host_ns(level, tokens) < costs.copy_ns(level) + costs.device_ns(level, tokens)
+
+
+def least_maximum(hosted_ns: Sequence[int], copied_ns: Sequence[int], busy_ns: int = 0) -> int:
+    """How many of m missing experts the host takes, the first ones, so that both sides end soonest.
+
+    `hosted_ns[i]` and `copied_ns[i]` are what expert i takes on either side, `busy_ns` what the copying side
+    has to do besides. Ties go to fewer on the host, since a copy may serve again.
+    """
+    host = accumulate(hosted_ns, initial=0)
+    copies = sum(copied_ns)
+    left = (busy_ns + copies - done for done in accumulate(copied_ns, initial=0))
+    ends = [max(pair) for pair in zip(host, left, strict=True)]
+    return ends.index(min(ends))

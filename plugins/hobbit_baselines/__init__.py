@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from hobbit.api import CacheComponent, LoaderComponent, PrefetcherComponent, RouterComponent, hookimpl
 from hobbit_baselines.adaptive_gate import AdaptiveGateComponent
 from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
+from hobbit_baselines.balanced import BalancedComponent
 from hobbit_baselines.belady import BeladyComponent
 from hobbit_baselines.cache_conditional import CacheConditionalComponent
+from hobbit_baselines.fiddler import FiddlerComponent
+from hobbit_baselines.host import HostComponent
 from hobbit_baselines.lfu import LfuComponent
 from hobbit_baselines.low_everywhere import LowEverywhereComponent
 from hobbit_baselines.lru import LruComponent
@@ -18,17 +21,27 @@ from hobbit_baselines.no_cache import NoCacheComponent
 from hobbit_baselines.no_prefetch import NoPrefetchComponent
 from hobbit_baselines.on_demand import OnDemandComponent
 from hobbit_baselines.passthrough import PassthroughComponent
+from hobbit_baselines.popular import PopularComponent
 from hobbit_baselines.pregate import PregateComponent
 from hobbit_baselines.pregate_fetch import PregateFetchComponent
 from hobbit_baselines.promote import PromoteComponent
 from hobbit_baselines.resident import ResidentComponent
 from hobbit_baselines.resident_precision import ResidentPrecisionComponent
+from hobbit_baselines.static_layers import StaticLayersComponent
+from hobbit_baselines.whole_layer import WholeLayerComponent
 
 
 @hookimpl
 def hobbit_loaders() -> Iterable[type[LoaderComponent]]:
-    """Load what is missing, or use what there is."""
-    return [OnDemandComponent, ResidentPrecisionComponent]
+    """Load what is missing, whole layers of it, or use what there is; or run it on the host."""
+    return [
+        OnDemandComponent,
+        WholeLayerComponent,
+        ResidentPrecisionComponent,
+        HostComponent,
+        FiddlerComponent,
+        BalancedComponent,
+    ]
 
 
 @hookimpl
@@ -54,6 +67,8 @@ def hobbit_caches() -> Iterable[type[CacheComponent]]:
         BeladyComponent,
         LruDpComponent,
         LowEverywhereComponent,
+        PopularComponent,
+        StaticLayersComponent,
     ]
 
 

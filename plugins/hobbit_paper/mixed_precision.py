@@ -21,6 +21,7 @@ from hobbit.api import (
     Demand,
     Effect,
     LoaderComponent,
+    host_is_faster,
     serving_level,
 )
 from hobbit.errors import ConfigError
@@ -154,10 +155,6 @@ class MixedPrecision:
             return _USE[resident]
         if wanted is None:
             return SKIPPED
-        if self._costs is not None and _host_is_faster(self._costs, wanted, demand.tokens):
+        if self._costs is not None and host_is_faster(self._costs, wanted, demand.tokens):
             return _HOST[wanted]
         return _LOAD[wanted]
-
-
-def _host_is_faster(costs: CostModel, level: int, tokens: int) -> bool:
-    return costs.host_ns(level, tokens) < costs.copy_ns(level) + costs.device_ns(level, tokens)
