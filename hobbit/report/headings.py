@@ -26,6 +26,13 @@ def policy(scene: Scene) -> Lines:
     yield "outputs", scene.loss
 
 
+def origin(scene: Scene, trace: str) -> str:
+    """Where the routing of a replay comes from."""
+    if scene.synthetic:
+        return f"synthetic, generated with the statistics of {trace}"
+    return f"recorded, {trace} of {scene.model}"
+
+
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

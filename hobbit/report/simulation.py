@@ -25,7 +25,8 @@ class SimulationReport(Report):
 
     def heading(self) -> Iterable[tuple[str, str]]:
         """Routing, clock, policy."""
-        yield "routing", f"{self._origin}; {self.sequences} sequences, {self.tokens} tokens"
+        origin = headings.origin(self.scene, self.trace)
+        yield "routing", f"{origin}; {self.sequences} sequences, {self.tokens} tokens"
         yield from headings.speeds(self.scene)
         yield from headings.policy(self.scene)
         yield "quality", "n/a: no model runs"
@@ -38,9 +39,3 @@ class SimulationReport(Report):
         if self.replayed:
             kind = {"routing": "synthetic" if scene.synthetic else "recorded"}
             yield replays_section(scene, "this policy", self.measures, self.replayed, kind)
-
-    @property
-    def _origin(self) -> str:
-        if self.scene.synthetic:
-            return f"synthetic, generated with the statistics of {self.trace}"
-        return f"recorded, {self.trace} of {self.scene.model}"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hobbit.report.cell import Cell
+from hobbit.report.comparison import Board, Row
 from hobbit.report.pictures.bounds import is_bound
-from hobbit.report.pictures.captions import badge, failures, subtitle
+from hobbit.report.pictures.captions import badge, board_subtitle
 from hobbit.report.pictures.colours import BLUE, GREEN, INK, ORANGE
 from hobbit.report.pictures.front import Point, pareto_front
 from hobbit.report.pictures.labels import label_beside, label_points
@@ -23,42 +23,39 @@ _LOG_FROM = 6.0
 """Speeds that differ by more than this factor are drawn on a logarithmic axis."""
 
 
-def pareto(name: str, cells: Sequence[Cell]) -> Picture | None:
-    """Speed over mean KL of one group's cells; None if quality was measured of none."""
-    if not any(cell.quality for cell in cells):
-        return None
-    bounds = [cell for cell in cells if is_bound(cell.policy) and cell.measures]
-    policies = [cell for cell in cells if cell not in bounds]
+def pareto(board: Board, notes: Sequence[str] = ()) -> Picture | None:
+    """Speed over mean KL of a board; None if quality was measured of none."""
+    policies = [row for row in board.rows if not is_bound(row.policy)]
     points = [point for point in map(point_of, policies) if point]
-    if not points:
+    if not points or all(row.mean_kl is None for row in policies):
         return None
     return Picture(
-        name=name,
+        name=f"pareto-{board.device}-{board.geometry}",
         title="Decode speed against quality",
-        subtitle=f"{subtitle(cells)} · quality live, decode",
+        subtitle=f"{board_subtitle(board)} · quality live, in decode",
         size=(10.0, 5.6),
         paint=partial(_paint, points),
-        badge=badge(cells),
-        notes=(*_left_out(bounds, policies), *failures(cells)),
+        badge=badge(board.synthetic),
+        notes=(*_left_out(board.rows), *notes),
     )
 
 
-def _left_out(bounds: Sequence[Cell], policies: Sequence[Cell]) -> Iterator[str]:
+def point_of(row: Row) -> Point | None:
+    """Where a policy stands; a lossless one's KL is 0 by construction, if it was not measured."""
+    if row.mean_kl is None and not row.lossless:
+        return None
+    kl = row.mean_kl or 0.0
+    return Point(row.policy, kl, row.decode_tokens_per_s, kl <= 0)
+
+
+def _left_out(rows: Sequence[Row]) -> Iterator[str]:
     """Notes on what has no point."""
-    speeds = [f"{b.policy} {b.measures.decode_tokens_per_s:.3g} tok/s" for b in bounds if b.measures]
-    if speeds:
-        yield f"bounds, which know the future or ignore the budget, are not shown: {', '.join(speeds)}"
-    unmeasured = [cell.policy for cell in policies if cell.measures and not point_of(cell)]
+    bounds = [f"{row.policy} {row.decode_tokens_per_s:.3g} tok/s" for row in rows if is_bound(row.policy)]
+    if bounds:
+        yield f"bounds, which know the future or ignore the budget, are not shown: {', '.join(bounds)}"
+    unmeasured = [row.policy for row in rows if not (is_bound(row.policy) or point_of(row))]
     if unmeasured:
         yield f"quality n/a, not shown: {', '.join(unmeasured)}"
-
-
-def point_of(cell: Cell) -> Point | None:
-    """Where a cell stands; a lossless policy's KL is 0 by construction, if it was not measured."""
-    if cell.measures is None or not (cell.quality or cell.lossless):
-        return None
-    kl = cell.quality.mean_kl if cell.quality else 0.0
-    return Point(cell.policy, kl, cell.measures.decode_tokens_per_s, kl <= 0)
 
 
 def _paint(points: Sequence[Point], figure: Figure) -> None:
