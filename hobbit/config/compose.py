@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from hobbit.config.catalogue import POLICY, POLICY_GROUPS, conf_root
@@ -34,8 +36,19 @@ def compose(words: Sequence[str]) -> HobbitConfig:
 def compose_overrides(overrides: Sequence[str]) -> HobbitConfig:
     """The same from Hydra overrides, such as tasks are given."""
     register()
-    with translated(), initialize_config_dir(str(conf_root()), version_base=HYDRA_VERSION):
+    with translated(), _apart(), initialize_config_dir(str(conf_root()), version_base=HYDRA_VERSION):
         return typed(hydra_compose(CONFIG_NAME, list(overrides)))
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Set a Hydra aside that runs already, as in a job of a sweep: there can be only one."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def policy_of(overrides: Sequence[str]) -> str:

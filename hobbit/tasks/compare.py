@@ -18,7 +18,7 @@ from hobbit.report.comparison_tables import comparison_json, comparison_markdown
 from hobbit.report.grid_progress import GridProgress
 from hobbit.report.output import WIDTH
 from hobbit.tasks.checks import check_options, check_sample
-from hobbit.tasks.comparison.executors import executor_of
+from hobbit.tasks.comparison.executors import check_executor, executor_of
 from hobbit.tasks.comparison.grid import make_grid
 from hobbit.tasks.comparison.results import CELLS, Results
 from hobbit.tasks.comparison.schedule import measured
@@ -35,6 +35,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     check_options(replace(config, out=None))
     if config.quality.enabled:
         check_sample("quality", config.quality.tokens, config.quality.domains)
+    check_executor(task)
     specs = make_grid(config, overrides)
     results = Results(Path(config.out or FOLDER))
     finished = {} if task.fresh else {cell.key: cell for cell in results.cells() if cell.error is None}

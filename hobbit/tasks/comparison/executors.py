@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 
 from hobbit.config.tasks import CompareTask, Executor
 from hobbit.errors import ConfigError
@@ -21,15 +22,17 @@ Submit = Callable[[CellSpec, CellQuality | None], "Future[Cell]"]
 """Have one cell measured somewhere."""
 
 
-@contextmanager
-def executor_of(task: CompareTask, cells: int) -> Iterator[Submit]:
-    """A way to have `cells` cells measured; what is left of it ends with the context, at once on an error.
-
-    Raises:
-        ConfigError: if Ray is asked for and absent, or `workers` is negative.
-    """
+def check_executor(task: CompareTask) -> None:
+    """Raise ConfigError if Ray is asked for and absent, or `workers` is negative."""
     if task.workers < 0:
         raise ConfigError(f"task.workers={task.workers} is negative; give a number, or 0 for one a CPU")
+    if task.executor is Executor.ray and find_spec("ray") is None:
+        raise ConfigError("task.executor=ray needs Ray: pip install 'hobbit-moe[ray]'")
+
+
+@contextmanager
+def executor_of(task: CompareTask, cells: int) -> Iterator[Submit]:
+    """A way to have `cells` cells measured; what is left of it ends with the context, at once on an error."""
     if task.executor is Executor.ray:
         yield _ray(task.workers)
         return
@@ -68,10 +71,7 @@ def _end_with_parent() -> None:
 
 def _ray(workers: int) -> Submit:
     """Tasks of the cluster that RAY_ADDRESS names, else of a local one with so many workers."""
-    try:
-        ray = import_module("ray")
-    except ImportError:
-        raise ConfigError("task.executor=ray needs Ray: pip install 'hobbit-moe[ray]'") from None
+    ray = import_module("ray")
     if not ray.is_initialized():
         local = (
             {}
