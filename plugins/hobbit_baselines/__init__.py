@@ -10,6 +10,9 @@ from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
 from hobbit_baselines.balanced import BalancedComponent
 from hobbit_baselines.belady import BeladyComponent
 from hobbit_baselines.cache_conditional import CacheConditionalComponent
+from hobbit_baselines.eam_cache import EamCacheComponent
+from hobbit_baselines.eam_prefetch import EamPrefetchComponent
+from hobbit_baselines.edgemoe_cache import EdgeMoeComponent
 from hobbit_baselines.fiddler import FiddlerComponent
 from hobbit_baselines.host import HostComponent
 from hobbit_baselines.lfu import LfuComponent
@@ -21,6 +24,7 @@ from hobbit_baselines.no_cache import NoCacheComponent
 from hobbit_baselines.no_prefetch import NoPrefetchComponent
 from hobbit_baselines.on_demand import OnDemandComponent
 from hobbit_baselines.passthrough import PassthroughComponent
+from hobbit_baselines.path_prefetch import PathPrefetchComponent
 from hobbit_baselines.popular import PopularComponent
 from hobbit_baselines.pregate import PregateComponent
 from hobbit_baselines.pregate_fetch import PregateFetchComponent
@@ -46,19 +50,21 @@ def hobbit_loaders() -> Iterable[type[LoaderComponent]]:
 
 @hookimpl
 def hobbit_prefetchers() -> Iterable[type[PrefetcherComponent]]:
-    """No prefetching, and that of mixtral-offloading, AdapMoE, Pre-gated MoE and DynaExq."""
+    """No prefetching, and that of the published systems."""
     return [
         NoPrefetchComponent,
         NextGateComponent,
         AdaptiveGateComponent,
         PregateFetchComponent,
         PromoteComponent,
+        EamPrefetchComponent,
+        PathPrefetchComponent,
     ]
 
 
 @hookimpl
 def hobbit_caches() -> Iterable[type[CacheComponent]]:
-    """No cache, the two classics, everything resident, the optimum, and those of AdapMoE and DynaExq."""
+    """No cache, the two classics, everything resident, the optimum, and those of the published systems."""
     return [
         NoCacheComponent,
         LruComponent,
@@ -69,6 +75,8 @@ def hobbit_caches() -> Iterable[type[CacheComponent]]:
         LowEverywhereComponent,
         PopularComponent,
         StaticLayersComponent,
+        EamCacheComponent,
+        EdgeMoeComponent,
     ]
 
 
