@@ -38,7 +38,7 @@ _NONE = "-"
 def print_comparison(cells: Sequence[Cell], console: Console) -> None:
     """A table for each device and geometry over all lengths, the legend, and what could not be measured."""
     for board in boards(cells):
-        console.print(_title(board), style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(board_title(board), style="bold", highlight=False, markup=False, soft_wrap=True)
         console.print(_rich(board))
         console.print()
     console.print(LEGEND, highlight=False, markup=False)
@@ -75,14 +75,15 @@ def _failed(cells: Iterable[Cell]) -> list[str]:
     return [f"not measured: {line}" for line in failures(cells)]
 
 
-def _title(board: Board) -> str:
+def board_title(board: Board) -> str:
+    """Device, geometry, clock, workload and routing."""
     clock = "simulated clock" if board.simulated else "live"
     routing = f"synthetic routing, {board.routing}" if board.synthetic else f"routing {board.routing}"
     return f"{board.device}, {board.geometry} ({clock}; workload {board.workload}; {routing})"
 
 
 def _section(board: Board) -> list[str]:
-    return [f"### {_title(board)}", _markdown(board)]
+    return [f"### {board_title(board)}", _markdown(board)]
 
 
 def _rich(board: Board) -> Table:
@@ -92,10 +93,15 @@ def _rich(board: Board) -> Table:
     return table
 
 
-def _markdown(board: Board) -> str:
+def board_texts(board: Board) -> tuple[list[str], list[list[str]]]:
+    """The heads of the columns, and the rows; the first column is text, the others are figures."""
     heads = [column.replace("-\n", "-").replace("\n", " ") for column in _COLUMNS]
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    rows = [heads, rule, *(_texts(row, _common(board)) for row in board.rows)]
+    return heads, [_texts(row, _common(board)) for row in board.rows]
+
+
+def _markdown(board: Board) -> str:
+    heads, texts = board_texts(board)
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *texts]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
