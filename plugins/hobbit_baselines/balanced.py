@@ -18,7 +18,8 @@ class BalancedComponent(LoaderComponent):
     The paper splits m misses by bandwidth, q* = m * B_link / B_host, inside a CUDA graph. Our reading: of all
     splits into whole experts the one with the least max(link time, host time), from the device's constants;
     the host takes those with the fewest tokens, then the least gate weight. Where memory is unified, link and
-    host draw from the same disk: nothing is gained by a split, and every miss is loaded.
+    host draw from the same disk: nothing is gained by a split, and every miss is loaded. What the host runs
+    never enters the cache; the preset therefore starts with popular experts in it.
     """
 
     name: ClassVar[str] = "balanced"

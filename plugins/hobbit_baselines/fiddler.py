@@ -34,7 +34,7 @@ class FiddlerComponent(LoaderComponent):
     On the host iff host(s) < copy + device(s); Fiddler's host(s) is alpha * s, measured at start, here it
     comes from the device's constants, so that decisions never follow the clock. `objective=max` is ours: the
     misses with the fewest tokens go to the host as long as host and device, working side by side, then end
-    sooner.
+    sooner; where memory is unified both draw from the same disk, and the published rule is kept.
     """
 
     name: ClassVar[str] = "fiddler"
@@ -46,7 +46,8 @@ class FiddlerComponent(LoaderComponent):
     def build(self, context: Context) -> HostSplit:
         """The loader. Raises ConfigError if the device cannot tell what its host costs."""
         costs = costs_of(context, self.name)
-        return SideBySide(costs) if self.objective is Objective.max else OneByOne(costs)
+        together = self.objective is Objective.max and not context.unified
+        return SideBySide(costs) if together else OneByOne(costs)
 
 
 class OneByOne(HostSplit):

@@ -1,14 +1,16 @@
-"""Placement by popularity: Fiddler's cache."""
+"""Placement by popularity: Fiddler's cache, and a warm start for others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import CacheComponent, Context, Effect
+from hobbit.api import Allocation, CacheComponent, CachePolicy, Context, Effect, Records
+from hobbit_baselines.lfu import Lfu
 from hobbit_baselines.pinned import Pinned
 
 
@@ -17,7 +19,8 @@ class PopularComponent(CacheComponent):
     """The experts chosen most often by past requests stay on the device; `scratch` slots are for copies.
 
     Popularity is the tokens that chose the expert in the past requests. Where no past is known, as for a
-    model of your own, the experts are spread evenly over the layers.
+    model of your own, the experts are spread evenly over the layers. With `stay=false` it is a warm start
+    alone: afterwards every slot serves copies, and the expert used least in this sequence leaves.
     """
 
     name: ClassVar[str] = "popular"
@@ -25,8 +28,9 @@ class PopularComponent(CacheComponent):
     source: ClassVar[str] = "Fiddler, arXiv 2402.07033, section 3.3"
 
     scratch: int = 2
+    stay: bool = True
 
-    def build(self, context: Context) -> Pinned:
+    def build(self, context: Context) -> CachePolicy:
         """The cache policy."""
         uses = popularity(context)
         if not uses.any():
@@ -36,7 +40,22 @@ class PopularComponent(CacheComponent):
         layers, experts = np.divmod(np.arange(len(uses)), context.shape.experts)
         # Equals in rounds over the layers, so that each layer gets its share.
         ranking = np.lexsort((layers, experts, -uses))
-        return Pinned(ranking, context.records, self.scratch)
+        if self.stay:
+            return Pinned(ranking, context.records, self.scratch)
+        return PopularFirst(ranking, context.records)
+
+
+class PopularFirst(Lfu):
+    """Least frequently used, after a start with the first of `ranking` (flat ids [L * E])."""
+
+    def __init__(self, ranking: npt.NDArray[np.int64], records: Records) -> None:
+        super().__init__(records)
+        self._ranking = ranking.tolist()
+
+    def warm(self, level: int, allocation: Allocation) -> Sequence[tuple[int, int]]:
+        """As many as there are slots."""
+        experts = self._records.per_layer
+        return [divmod(flat, experts) for flat in self._ranking[: allocation.total]]
 
 
 def popularity(context: Context) -> npt.NDArray[np.int64]:

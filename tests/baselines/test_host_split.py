@@ -74,6 +74,11 @@ def test_on_unified_memory_a_miss_is_loaded(component: LoaderComponent, context:
     assert actions(component, context, [1, 1], [1, 0]) == [USE, LOAD]
 
 
+def test_on_unified_memory_fiddler_decides_one_by_one(context: Context) -> None:
+    context.unified = True
+    assert actions(FiddlerComponent(objective=Objective.max), context, [1, 3], [0, 0]) == [HOST, LOAD]
+
+
 @pytest.mark.parametrize("component", [FiddlerComponent(), BalancedComponent()], ids=lambda c: c.name)
 def test_without_costs_there_is_nothing_to_weigh(component: LoaderComponent, context: Context) -> None:
     with pytest.raises(ConfigError, match=f"loader={component.name} needs a device with host costs"):

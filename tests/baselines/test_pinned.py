@@ -37,6 +37,14 @@ def test_the_most_popular_are_placed_first_and_stay(context: Context) -> None:
     assert scores.tolist() == [np.inf, np.inf, 1, 0]
 
 
+def test_a_warm_start_is_no_pin(context: Context) -> None:
+    context.past = past
+    policy = PopularComponent(stay=False).build(context)
+    assert policy.warm(HIGH, Allocation((3,))) == [(1, 3), (0, 2), (0, 0)]
+    context.records.use(1, 1, HIGH)
+    assert policy.scores(view(7, 2, 1), INCOMING).argmin() == 0
+
+
 def test_without_a_past_each_layer_gets_its_share(context: Context) -> None:
     policy = PopularComponent(scratch=0).build(context)
     assert policy.warm(HIGH, Allocation((4,))) == [(0, 0), (1, 0), (0, 1), (1, 1)]
