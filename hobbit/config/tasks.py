@@ -73,6 +73,58 @@ class SimulateTask(Task):
 
 
 @dataclass
+class TimelineTask(SimulateTask):
+    """Write what every stream of a simulated device does during a few decoded tokens to out=FILE.json.
+
+    Perfetto opens that file; pictures are written beside it. `tokens` of the first sequence are shown, after
+    `skip` decoded ones. The other options are those of task=simulate.
+    """
+
+    name: ClassVar[str] = "timeline"
+    function: ClassVar[str] = "hobbit.tasks.timeline:run"
+    tokens: int = 4
+    skip: int = 8
+
+
+@dataclass
+class HeatTask(SimulateTask):
+    """Count how often each expert of each layer is used and found resident in decode, to out=FILE.json.
+
+    A heat map is drawn beside it. The options are those of task=simulate.
+    """
+
+    name: ClassVar[str] = "heat"
+    function: ClassVar[str] = "hobbit.tasks.heat:run"
+
+
+@dataclass
+class SweepTask(SimulateTask):
+    """Replay routing at several sizes of the expert cache: hit ratio and miss penalty, to out=FILE.jsonl.
+
+    Pictures are drawn beside it. `policies` are presets; belady is the ceiling of those that load on demand
+    at one precision. `shares` are parts of all expert bytes at the high precision. The other options are
+    those of task=simulate.
+    """
+
+    name: ClassVar[str] = "sweep"
+    function: ClassVar[str] = "hobbit.tasks.sweep:run"
+    policies: list[str] = field(default_factory=lambda: ["lru", "lfu", "hobbit_no_prefetch", "belady"])
+    shares: list[float] = field(default_factory=lambda: [0.125, 0.1875, 0.25, 0.375, 0.5, 0.75])
+
+
+@dataclass
+class ReportTask(Task):
+    """Gather the results in a folder, of a comparison, sweeps and pictures, as one HTML page, out=FILE.html.
+
+    `results`: the folder.
+    """
+
+    name: ClassVar[str] = "report"
+    function: ClassVar[str] = "hobbit.tasks.report:run"
+    results: str = "hobbit-comparison"
+
+
+@dataclass
 class EvaluateTask(Task):
     """Measure the quality of a policy in decode, from an empty cache, against the model at high precision.
 
@@ -126,6 +178,9 @@ class PluginsTask(Task):
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, PluginsTask)
-}
+    for task in (
+        RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, SweepTask, HeatTask, TimelineTask,
+        ReportTask, PluginsTask,
+    )
+}  # fmt: skip
 """Every task by name."""

@@ -1,0 +1,1 @@
+"""A page that needs nothing else: style and images are inside."""
