@@ -23,12 +23,14 @@ from hobbit_baselines.next_gate import NextGateComponent
 from hobbit_baselines.no_cache import NoCacheComponent
 from hobbit_baselines.no_prefetch import NoPrefetchComponent
 from hobbit_baselines.on_demand import OnDemandComponent
+from hobbit_baselines.oracle import OracleComponent
 from hobbit_baselines.passthrough import PassthroughComponent
 from hobbit_baselines.path_prefetch import PathPrefetchComponent
 from hobbit_baselines.popular import PopularComponent
 from hobbit_baselines.pregate import PregateComponent
 from hobbit_baselines.pregate_fetch import PregateFetchComponent
 from hobbit_baselines.promote import PromoteComponent
+from hobbit_baselines.random_cache import RandomComponent
 from hobbit_baselines.resident import ResidentComponent
 from hobbit_baselines.resident_precision import ResidentPrecisionComponent
 from hobbit_baselines.static_layers import StaticLayersComponent
@@ -59,6 +61,7 @@ def hobbit_prefetchers() -> Iterable[type[PrefetcherComponent]]:
         PromoteComponent,
         EamPrefetchComponent,
         PathPrefetchComponent,
+        OracleComponent,
     ]
 
 
@@ -77,6 +80,7 @@ def hobbit_caches() -> Iterable[type[CacheComponent]]:
         StaticLayersComponent,
         EamCacheComponent,
         EdgeMoeComponent,
+        RandomComponent,
     ]
 
 

@@ -9,7 +9,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import CacheComponent, Context, Effect, ExpertKey, PoolView, RoutingShape, ScoredCache
+from hobbit.api import (
+    Allocation,
+    CacheComponent,
+    Context,
+    Effect,
+    ExpertKey,
+    PoolView,
+    RoutingShape,
+    ScoredCache,
+)
 from hobbit.errors import ConfigError, TraceError
 
 
@@ -19,6 +28,9 @@ class BeladyComponent(CacheComponent):
 
     It bounds demand-fetch policies of one precision with equal slots in one global pool, in loads. A live
     run takes two passes: one records the routing, the other serves it.
+
+    `resident_layers` first layers stay for good, as far as twice a token's K slots are left for the others:
+    Read-ME keeps the first one, which nobody can foresee.
     """
 
     name: ClassVar[str] = "belady"
@@ -26,17 +38,21 @@ class BeladyComponent(CacheComponent):
     source: ClassVar[str] = "L. A. Belady, IBM Systems Journal 5(2), 1966: algorithm MIN"
     needs_future: ClassVar[bool] = True
 
+    resident_layers: int = 0
+
     def build(self, context: Context) -> Belady:
         """The cache policy.
 
         Raises:
-            ConfigError: if no recorded demands are given.
+            ConfigError: if no recorded demands are given, or `resident_layers` is negative.
         """
+        if self.resident_layers < 0:
+            raise ConfigError(f"cache.resident_layers={self.resident_layers} is negative; use 0 or more")
         if context.future is None:
             raise ConfigError(
                 "cache=belady needs the demands of a recorded run; record one first, or use cache=lfu"
             )
-        return Belady(context.future, context.shape)
+        return Belady(context.future, context.shape, self.resident_layers)
 
 
 class Belady(ScoredCache):
@@ -45,8 +61,10 @@ class Belady(ScoredCache):
     `future` holds flat ids `layer * E + expert` in order of demand, over all sequences of the run.
     """
 
-    def __init__(self, future: npt.NDArray[np.int64], shape: RoutingShape) -> None:
+    def __init__(self, future: npt.NDArray[np.int64], shape: RoutingShape, resident_layers: int = 0) -> None:
         super().__init__()
+        self._resident_layers = min(resident_layers, shape.layers)
+        self._scratch = 2 * shape.top_k
         self._future = future.tolist()
         self._following = _next_uses(future).tolist()
         self._per_layer = shape.experts
@@ -57,7 +75,19 @@ class Belady(ScoredCache):
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """Minus the position of each resident's next demand, [S] (no further one: the end of the future)."""
-        return -self._next_use[pool.experts].astype(np.float64)
+        worth = -self._next_use[pool.experts].astype(np.float64)
+        if self._resident_layers:
+            worth[pool.layers < self._staying(len(worth))] = np.inf
+        return worth
+
+    def warm(self, level: int, allocation: Allocation) -> Sequence[tuple[int, int]]:
+        """All experts of the layers that stay."""
+        layers = self._staying(allocation.total)
+        return [(layer, expert) for layer in range(layers) for expert in range(self._per_layer)]
+
+    def _staying(self, slots: int) -> int:
+        """Layers that stay when there are so many slots."""
+        return min(self._resident_layers, max(0, slots - self._scratch) // self._per_layer)
 
     def observe(self, layer: int, experts: Sequence[int], tokens: Sequence[int]) -> None:
         """Step past the demands of this layer.
