@@ -19,7 +19,6 @@ from hobbit.api import (
     Router,
     Routing,
     RoutingShape,
-    allocate_evenly,
 )
 from hobbit_baselines.lru import Lru
 from hobbit_baselines.slot_allocation import Reals, allocate_by_cost, expected_loads
@@ -34,7 +33,8 @@ class LruDpComponent(CacheComponent):
     experts predicted from the layer before were right. `prefetched=false` counts on no prefetching beside it.
     Without past requests every layer gets the same.
 
-    Our reading: no layer gets less than min(K, its even share), lest its own experts drive each other out.
+    Our reading: the model of expected loads holds while a layer can keep what a token uses, so that every
+    layer gets K slots at least; where there are fewer, they are shared evenly.
     """
 
     name: ClassVar[str] = "lru_dp"
@@ -62,13 +62,10 @@ class LruDp(Lru):
         self._costs = costs
 
     def allocate(self, level: int, slots: int, shape: RoutingShape) -> Allocation:
-        """High slots by cost; low ones, and too few for every layer, as LRU shares them."""
-        if self._costs is None or level != HIGH or slots < shape.layers:
+        """High slots by cost; low ones, and those that do not hold a token's experts, evenly."""
+        if self._costs is None or level != HIGH or slots < shape.working_set:
             return super().allocate(level, slots, shape)
-        least = min(shape.top_k, slots // shape.layers)
-        if slots >= shape.layers * shape.experts:
-            return allocate_evenly(slots, shape.layers)
-        return Allocation(allocate_by_cost(self._costs, slots, least))
+        return Allocation(allocate_by_cost(self._costs, slots, shape.top_k))
 
 
 class _NothingHeld:
