@@ -6,9 +6,9 @@ the others. A coarse grid over the simplex is searched for both readings of the 
 the train traces; from the best point of each on, mass is moved between two weights while that helps. The
 better of the two goes on by smaller steps on whole traces. Test traces are never searched on: they judge.
 
-python -m benchmarks.tuning.cache_weights > conf/cache/multidim_tuned.yaml
+python -m benchmarks.tuning.cache_weights
 
-Progress and the judgement go to stderr. About five minutes on two cores that do nothing else.
+Writes conf/cache/multidim_tuned.yaml at the end. About five minutes on two cores that do nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,8 @@ from hobbit.config.schema import HobbitConfig
 from hobbit.trace import Trace, bundled_trace
 from hobbit.trace.bundled import DOMAINS
 from hobbit.trace.replay import replay
+
+FILE = Path(__file__).parents[2] / "conf" / "cache" / "multidim_tuned.yaml"
 
 DEVICES = ("orin", "rtx4090")
 CASES = tuple(product(DEVICES, DOMAINS))
@@ -198,7 +201,9 @@ def _say(line: str) -> None:
 
 def main() -> None:
     with ProcessPoolExecutor() as workers:
-        print(report(*search(workers), workers), end="")
+        text = report(*search(workers), workers)
+    FILE.write_text(text, encoding="utf-8")
+    print(text, end="")
 
 
 if __name__ == "__main__":
