@@ -22,6 +22,7 @@ from hobbit.api import (
     Effect,
     LoaderComponent,
     host_is_faster,
+    least_maximum,
     serving_level,
 )
 from hobbit.errors import ConfigError
@@ -37,6 +38,7 @@ class RunMode(Enum):
 
     device = "device"
     cooperative = "cooperative"
+    balanced = "balanced"  # ours, after FreeToken: link and host share a layer's misses
 
 
 class Calibrate(Enum):
@@ -58,7 +60,9 @@ class MixedPrecisionComponent(LoaderComponent):
     Our reading, where the paper is silent: a resident high copy also serves a low or skip decision, a
     resident low copy a skip decision, and a high demand only with `accept_low`. `renormalise` scales the
     gate weights that remain after a skip (off: the layer's output just lacks the skipped expert).
-    In `mode=cooperative` a miss runs on the host where that is faster than copying and running it.
+    In `mode=cooperative` a miss runs on the host where that is faster than copying and running it; in
+    `mode=balanced` the misses of a layer are split so that link and host, side by side, are done soonest (at
+    whatever precision they have; on unified memory, where both draw from one disk, it is `device`).
 
     `calibrate` replaces the thresholds by quantiles of the routing at hand, such that `calibrate_high` of its
     selections load high and `calibrate_low` low (the paper's shares on Mixtral-8x7B).
@@ -109,14 +113,21 @@ class MixedPrecisionComponent(LoaderComponent):
                 raise ConfigError(
                     f"loader.{option}={value} lies outside [0, 1]; scores are shares of gate weight"
                 )
-        costs = context.costs if self.mode is RunMode.cooperative else None
-        if self.mode is RunMode.cooperative and costs is None:
-            raise ConfigError("loader.mode=cooperative needs a device with host costs; use mode=device")
-        return MixedPrecision(self.t1, self.t2, self.accept_low, self.renormalise, costs)
+        mode = self.mode
+        if mode is RunMode.balanced and context.unified:
+            mode = RunMode.device
+        costs = None if mode is RunMode.device else context.costs
+        if mode is not RunMode.device and costs is None:
+            raise ConfigError(f"loader.mode={mode.value} needs a device with host costs; use mode=device")
+        balanced = mode is RunMode.balanced
+        return MixedPrecision(self.t1, self.t2, self.accept_low, self.renormalise, costs, balanced)
 
 
 class MixedPrecision:
-    """Decides by thresholds on unimportance; with `costs`, weighs the host against a copy."""
+    """Decides by thresholds on unimportance; with `costs`, weighs the host against a copy.
+
+    It does so for each miss alone or, if `balanced`, for those of a layer together.
+    """
 
     whole_layers = False
 
@@ -127,13 +138,15 @@ class MixedPrecision:
         accept_low: bool = False,
         renormalise: bool = False,
         costs: CostModel | None = None,
+        balanced: bool = False,
     ) -> None:
         self.levels = 1 if t1 >= 1 or t2 <= t1 else 2
         self.renormalise = renormalise
         self._t1 = t1
         self._t2 = t2
         self._accept_low = accept_low
-        self._costs = costs
+        self._costs = None if balanced else costs
+        self._shared = costs if balanced else None
 
     def level_for(self, score: float) -> int | None:
         """HIGH up to t1, LOW up to t2, else None (section 3.2, step 3)."""
@@ -143,7 +156,10 @@ class MixedPrecision:
 
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
         """One decision per demand; see the component for what a resident copy may serve."""
-        return [self._decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]
+        decisions = [self._decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]
+        if self._shared is not None:
+            _split(self._shared, demands, decisions)
+        return decisions
 
     def _decide(self, demand: Demand, held: int) -> Decision:
         if held & 1:  # a high copy serves everything
@@ -158,3 +174,14 @@ class MixedPrecision:
         if self._costs is not None and host_is_faster(self._costs, wanted, demand.tokens):
             return _HOST[wanted]
         return _LOAD[wanted]
+
+
+def _split(costs: CostModel, demands: Sequence[Demand], decisions: list[Decision]) -> None:
+    """Let the host run the misses with the fewest tokens, then the least weight: as many as end soonest."""
+    misses = [place for place, decision in enumerate(decisions) if decision.action == Action.LOAD]
+    misses.sort(key=lambda place: (demands[place].tokens, demands[place].weight))
+    levels = [decisions[place].level for place in misses]
+    host = [costs.host_ns(level, demands[place].tokens) for place, level in zip(misses, levels, strict=True)]
+    share = least_maximum(host, [costs.copy_ns(level) for level in levels])
+    for place, level in list(zip(misses, levels, strict=True))[:share]:
+        decisions[place] = _HOST[level]

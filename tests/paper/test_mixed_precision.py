@@ -90,6 +90,18 @@ def test_cooperative_runs_on_the_host_what_is_slower_to_copy() -> None:
     assert decide(loader, 1.0, 0b00, tokens=1) == SKIPPED
 
 
+def test_balanced_lets_link_and_host_share_the_misses_at_their_own_precision(context: Context) -> None:
+    context.costs = FixedCosts()
+    loader = MixedPrecisionComponent(mode=RunMode.balanced).build(context)
+    high = [Demand(expert, 0.5, 0.0, 4) for expert in range(3)]  # 800 each on the host, 1000 to copy
+    low = Demand(3, 0.1, 0.7, 1)  # 200 on the host, 250 to copy
+    actions = [action for action, _ in loader.resolve(0, [*high, low], [0, 0, 1, 0])]
+    assert actions == [Action.HOST, Action.LOAD, Action.USE, Action.HOST]
+    assert loader.resolve(0, [low], [0]) == [Decision(Action.HOST, LOW)]
+    context.unified = True
+    assert MixedPrecisionComponent(mode=RunMode.balanced).build(context).resolve(0, [low], [0]) == [LOAD_LOW]
+
+
 def test_device_mode_asks_for_no_costs(context: Context) -> None:
     context.costs = FixedCosts()
     assert decide(MixedPrecisionComponent().build(context), 0.0, 0b00) == LOAD_HIGH
@@ -97,6 +109,7 @@ def test_device_mode_asks_for_no_costs(context: Context) -> None:
 
 def test_variants_keep_the_contract() -> None:
     check_component(MixedPrecisionComponent(mode=RunMode.cooperative, renormalise=True))
+    check_component(MixedPrecisionComponent(mode=RunMode.balanced))
     check_component(MixedPrecisionComponent(accept_low=True))
     check_component(MixedPrecisionComponent(t1=1.0))
     check_component(MixedPrecisionComponent(t2=0.0))
@@ -108,6 +121,7 @@ def test_thresholds_outside_the_scores_are_refused(options: dict[str, float], co
         MixedPrecisionComponent(**options).build(context)
 
 
-def test_cooperative_needs_costs(context: Context) -> None:
+@pytest.mark.parametrize("mode", [RunMode.cooperative, RunMode.balanced])
+def test_the_host_needs_costs(mode: RunMode, context: Context) -> None:
     with pytest.raises(ConfigError, match="host costs"):
-        MixedPrecisionComponent(mode=RunMode.cooperative).build(context)
+        MixedPrecisionComponent(mode=mode).build(context)
