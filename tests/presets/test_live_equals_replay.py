@@ -24,6 +24,10 @@ RUNS = [
     ("llama_cpp", "orin"),
     ("accelerate", "rtx4090"),
     ("freetoken", "rtx4090"),
+    ("adapmoe", "orin"),
+    ("cache_conditional", "rtx4090"),
+    ("pregated", "rtx4090"),
+    ("dynaexq", "orin"),
 ]
 TOKENS = 40
 
