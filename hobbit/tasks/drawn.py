@@ -1,4 +1,4 @@
-"""What tasks that draw have in common: a file of data named by `out`, and pictures beside it."""
+"""What tasks that draw have in common: a file named by `out`, and mostly pictures beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hobbit.config.schema import HobbitConfig
 from hobbit.errors import ConfigError
+from hobbit.report.output import check_out
 from hobbit.report.pictures.picture import Picture, check_matplotlib
 
 KINDS = (".png", ".svg")
@@ -16,9 +17,15 @@ def check_drawn(config: HobbitConfig, suffix: str) -> Path:
     task = config.task.name
     if config.out is None or Path(config.out).suffix != suffix:
         named = "" if config.out is None else f", not out={config.out}"
-        raise ConfigError(f"task={task} writes a file and pictures beside it; give out={task}{suffix}{named}")
+        raise ConfigError(f"task={task} writes a {suffix} file; give out={task}{suffix}{named}")
     check_matplotlib()
     return Path(config.out)
+
+
+def check_beside(out: Path) -> None:
+    """Raise ConfigError if a picture could not be written beside `out`."""
+    for path in files_of(out):
+        check_out(str(path))
 
 
 def files_of(out: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from hobbit.report.heat import ExpertCounts, HeatReport, hit_ratios_of, uses_of
 from hobbit.report.output import as_json, emit, write_out
 from hobbit.report.pictures.heat_map import heat_map
 from hobbit.report.progress import Progress
-from hobbit.tasks.drawn import check_drawn, files_of, write_beside
+from hobbit.tasks.drawn import check_beside, check_drawn, files_of, write_beside
 from hobbit.tasks.recorded import Recorded, check_replay
 from hobbit.tasks.replays import assembled
 from hobbit.trace.replay import replay
@@ -21,6 +21,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     """Run the task; returns the exit code. Raises HobbitError for whatever the user can mend."""
     check_replay(config)
     out = check_drawn(config, ".json")
+    check_beside(out)
     with Progress() as progress:
         progress.stage("replaying the routing")
         recorded = Recorded.of(config, overrides)

@@ -20,7 +20,7 @@ from hobbit.report.pictures.capacity import capacity_picture
 from hobbit.report.progress import Progress
 from hobbit.report.scene import Scene
 from hobbit.report.sweep import SweepPoint, SweepReport
-from hobbit.tasks.drawn import check_drawn, files_of, write_beside
+from hobbit.tasks.drawn import check_beside, check_drawn, files_of, write_beside
 from hobbit.tasks.recorded import Recorded, check_replay
 from hobbit.tasks.replays import assembled, replay_setup
 
@@ -31,6 +31,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     assert isinstance(task, SweepTask)
     check_replay(config)
     out = check_drawn(config, ".jsonl")
+    check_beside(out)
     _check(task)
     with Progress() as progress:
         progress.stage("preparing the routing")

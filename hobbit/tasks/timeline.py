@@ -19,7 +19,7 @@ from hobbit.report.scene import Scene
 from hobbit.report.timeline import KeepsTimeline, Pass, PassTimes, Timeline
 from hobbit.report.timeline_report import TimelineReport, uses_of
 from hobbit.report.timeline_trace import chrome_trace
-from hobbit.tasks.drawn import check_drawn, files_of, write_beside
+from hobbit.tasks.drawn import check_beside, check_drawn, files_of, write_beside
 from hobbit.tasks.recorded import Recorded, check_replay
 from hobbit.tasks.replays import assembled
 from hobbit.trace.replay import replay
@@ -34,6 +34,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     assert isinstance(task, TimelineTask)
     check_replay(config)
     out = check_drawn(config, ".json")
+    check_beside(out)
     if task.tokens < 1 or task.skip < 0:
         raise ConfigError("task.tokens must be 1 or more, and task.skip 0 or more")
     config = compose_overrides([*overrides, SWITCH])

@@ -23,7 +23,7 @@ LEAD = (
 
 def page_of(gathered: Gathered) -> Page:
     """The page. Raises ConfigError if matplotlib is missing."""
-    page = Page("Expert offloading, compared", LEAD, footer=f"hobbit {__version__}. {LEGEND}")
+    page = Page("Expert offloading, compared", LEAD, footer=f"hobbit {__version__}")
     for cells in gathered.comparisons:
         page.sections += _comparison(cells)
     for points in gathered.sweeps.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,9 @@ def capacity_picture(name: str, points: Sequence[SweepPoint]) -> Picture:
     """The picture of a sweep; there is at least one point."""
     first = points[0]
     where = [first.clock, first.device, f"geometry {first.geometry}", f"experts at {first.precision}"]
-    lossy = sorted({point.policy for point in points if not point.lossless})
     notes = [_CEILING] if any(point.bound for point in points) else []
-    if lossy:
-        notes.append(f"~ lossy: a low miss counts by its bytes ({', '.join(lossy)})")
+    if not all(point.lossless for point in points):
+        notes.append("~ lossy: a miss at the low precision counts by its bytes")
     return Picture(
         name=name,
         title="Hits and misses over the size of the cache",
@@ -48,6 +47,7 @@ def _paint(points: Sequence[SweepPoint], figure: Figure) -> None:
 
     hits, misses = figure.subplots(1, 2)
     looks = _looks(points)
+    lossy = {point.policy for point in points if not point.lossless}
     for axes, title, name in (
         (hits, "hit ratio   (higher is better)", "hit_ratio"),
         (misses, "miss penalty a token   (lower is better)", "miss_penalty"),
@@ -57,7 +57,7 @@ def _paint(points: Sequence[SweepPoint], figure: Figure) -> None:
             axes.plot(shares, values, marker="o", markersize=4, **looks[policy])
         _axes(axes, points, title)
         figure.draw_without_rendering()  # lays out
-        _name_lines(axes, lines, looks)
+        _name_lines(axes, lines, looks, lossy)
     hits.yaxis.set_major_formatter(PercentFormatter(1))
 
 
@@ -97,15 +97,19 @@ def _axes(axes: Axes, points: Sequence[SweepPoint], title: str) -> None:
     axes.grid(axis="y")
 
 
-def _name_lines(axes: Axes, lines: Mapping[str, Line], looks: Mapping[str, Mapping[str, Any]]) -> None:
+def _name_lines(
+    axes: Axes, lines: Mapping[str, Line], looks: Mapping[str, Mapping[str, Any]], lossy: Container[str]
+) -> None:
     """Each policy's name at the right end of its line, moved apart where they would touch."""
     pixel = axes.figure.dpi / 72  # pixels a point
     ends = [(shares[-1], values[-1]) for shares, values in lines.values()]
     heights = axes.transData.transform(ends)[:, 1]
     places = spread(heights.tolist(), 12 * pixel, axes.bbox.y0 + 6 * pixel, axes.bbox.y1 - 6 * pixel)
+    leader = {"arrowstyle": "-", "color": FAINT, "relpos": (0, 0.5)}
     for policy, end, height, place in zip(lines, ends, heights, places, strict=True):
+        name = f"{policy} ~" if policy in lossy else policy
         label = axes.annotate(
-            policy, end, (14, (place - height) / pixel), textcoords="offset points", va="center", size=8.5,
-            color=looks[policy]["color"], arrowprops={"arrowstyle": "-", "color": FAINT, "relpos": (0, 0.5)},
+            name, end, (14, (place - height) / pixel), textcoords="offset points", va="center", size=8.5,
+            color=looks[policy]["color"], arrowprops=leader,
         )  # fmt: skip
         label.set_in_layout(False)
