@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from hobbit.report.cell import Cell, CellQuality
 from hobbit.report.comparison_tables import comparison_json, comparison_markdown, print_comparison
 from hobbit.report.grid_progress import GridProgress
 from hobbit.report.output import WIDTH
+from hobbit.report.pictures import draw_all
 from hobbit.tasks.checks import check_options, check_sample
 from hobbit.tasks.comparison.executors import check_executor, executor_of
 from hobbit.tasks.comparison.grid import make_grid
@@ -83,10 +85,18 @@ def _report(specs: Sequence[CellSpec], results: Results, output: Output) -> int:
     else:
         console = Console()
         print_comparison(ours, Console(width=max(WIDTH, console.width)))
+    written += _pictures(everything, results.folder)
     _say(f"wrote {results.folder / CELLS}, {', '.join(path.name for path in written)}")
     if all(cell.error is not None for cell in ours):
         raise ConfigError(f"no cell could be measured: {ours[0].error}")
     return 0
+
+
+def _pictures(cells: Sequence[Cell], folder: Path) -> list[Path]:
+    if find_spec("matplotlib") is None:
+        _say("no pictures: they need matplotlib, pip install 'hobbit-moe[pictures]'")
+        return []
+    return draw_all(cells, folder) if any(cell.measures for cell in cells) else []
 
 
 def _say(line: str) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
-from hobbit.api import DeviceComponent
+from hobbit.api import DeviceComponent, Geometry
 from hobbit.api.quantizer import NATIVE
 from hobbit.config.catalogue import POLICY, choices
 from hobbit.config.compose import compose_overrides
 from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import CompareTask
-from hobbit.config.workload import Lengths
 from hobbit.errors import ConfigError, nearest
 from hobbit.tasks.comparison.routing import check_lengths
 from hobbit.tasks.comparison.spec import CellSpec, digest, own_values, shared_values
@@ -41,29 +41,78 @@ def make_grid(config: HobbitConfig, overrides: Sequence[str]) -> list[CellSpec]:
             "of yours with task=record, then give task.traces=[FILE.npz] and geometries=[NAME]"
         )
     rest = [word for word in overrides if _key(word) not in _AXES]
-    names = [
-        _names(POLICY, task.policies, overrides, tuple(choices(POLICY))),
-        _names("device", task.devices, overrides, DEVICES),
-        _names("geometry", task.geometries, overrides, GEOMETRIES),
-    ]
-    policies = {name: compose_overrides([*rest, f"+{POLICY}={name}"]) for name in names[0]}
-    devices = {name: _device(rest, name) for name in names[1]}
-    geometries = {name: compose_overrides([*rest, f"geometry={name}"]).geometry for name in names[2]}
-    lengths = config.workload.lengths()
-    for sizes in geometries.values():
-        check_lengths(tuple(task.traces), sizes.shape, lengths, config.seed)
+    policies = _names(POLICY, task.policies, overrides, tuple(choices(POLICY)))
+    devices = _names("device", task.devices, overrides, DEVICES)
+    geometries = _names("geometry", task.geometries, overrides, GEOMETRIES)
+
+    @cache
+    def composed(policy: str, device: str, geometry: str) -> HobbitConfig:
+        return compose_overrides([*rest, f"device={device}", f"geometry={geometry}", f"+{POLICY}={policy}"])
+
+    # Device and geometry do not depend on the policy: composing each once is enough.
+    by_policy = {name: composed(name, devices[0], geometries[0]) for name in policies}
+    by_device = {name: composed(policies[0], name, geometries[0]).setup().device for name in devices}
+    by_geometry = {name: composed(policies[0], devices[0], name).geometry for name in geometries}
+    _check(config, by_device, by_geometry)
     shared = digest(*shared_values(config, tuple(task.traces), task.live))
     specs = []
     for device, geometry, policy in product(devices, geometries, policies):
-        high = devices[device].high if config.precision.high == _AUTO else config.precision.high
-        resolved = replace(_at(high, policies[policy]), device=devices[device], geometry=geometries[geometry])
-        row = CellSpec(
-            policy, device, geometry, Lengths(0, 0), resolved, tuple(task.traces),
-            longest=max(map(sum, lengths)), high=high, words=tuple(rest), live=task.live, comparison=shared,
-            unit=digest(shared, *own_values(policy, resolved)), key="",
-        )  # fmt: skip
-        specs += [replace(row, lengths=pair, key=digest(row.unit, pair)) for pair in lengths]
+        high = by_device[device].high if config.precision.high == _AUTO else config.precision.high
+        resolved = replace(
+            _at(high, by_policy[policy]), device=by_device[device], geometry=by_geometry[geometry]
+        )
+        specs += _row(policy, device, geometry, resolved, task, high, tuple(rest), shared)
     return specs
+
+
+def _check(
+    config: HobbitConfig, devices: Mapping[str, DeviceComponent], geometries: Mapping[str, Geometry]
+) -> None:
+    """Whatever can be said before anything runs."""
+    task = config.task
+    assert isinstance(task, CompareTask)
+    if not task.traces:
+        raise ConfigError("task.traces is empty; give files, or of books, code and maths")
+    for name, device in devices.items():
+        if not device.simulated:
+            raise ConfigError(
+                f"task=compare needs a virtual clock; device={name} has none: try devices=[orin]"
+            )
+    for geometry in geometries.values():
+        check_lengths(tuple(task.traces), geometry.shape, config.workload.lengths(), config.seed)
+
+
+def _row(
+    policy: str,
+    device: str,
+    geometry: str,
+    config: HobbitConfig,
+    task: CompareTask,
+    high: str,
+    words: tuple[str, ...],
+    shared: str,
+) -> list[CellSpec]:
+    """The cells of one policy on one device and geometry."""
+    lengths = config.workload.lengths()
+    unit = digest(shared, *own_values(policy, config))
+    return [
+        CellSpec(
+            policy=policy,
+            device=device,
+            geometry=geometry,
+            lengths=pair,
+            config=config,
+            traces=tuple(task.traces),
+            longest=max(map(sum, lengths)),
+            high=high,
+            words=words,
+            live=task.live,
+            comparison=shared,
+            unit=unit,
+            key=digest(unit, pair),
+        )
+        for pair in lengths
+    ]
 
 
 def _key(word: str) -> str:
@@ -79,13 +128,6 @@ def _names(group: str, asked: Sequence[str], overrides: Sequence[str], default: 
         if name not in known:
             raise ConfigError(f"no {group} is called {name!r}{nearest(name, known)}")
     return names
-
-
-def _device(overrides: Sequence[str], name: str) -> DeviceComponent:
-    device = compose_overrides([*overrides, f"device={name}"]).setup().device
-    if not device.simulated:
-        raise ConfigError(f"task=compare needs a virtual clock; device={name} has none: try devices=[orin]")
-    return device
 
 
 def _at(high: str, config: HobbitConfig) -> HobbitConfig:

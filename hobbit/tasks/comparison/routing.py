@@ -38,10 +38,8 @@ def workload_routing(
 
     Raises:
         TraceError: if a trace cannot be used.
-        ConfigError: if none is named, or a trace holds no sequence that is long enough.
+        ConfigError: if a trace holds no sequence that is long enough.
     """
-    if not names:
-        raise ConfigError("task.traces is empty; give files, or of books, code and maths")
     parts = [_sequence(name, shape, lengths, seed + _SEED_STEP * n) for n, name in enumerate(names)]
     trace = joined(parts)
     how = "generated with the statistics of" if trace.header.synthetic else "recorded:"
