@@ -99,9 +99,10 @@ class DeviceReport:
 class Device(Protocol):
     """Executes what the runtime decided. It reorders copies by urgency; it never chooses experts or victims.
 
-    The runtime calls, in this order: `prepare` once; then for every forward pass `begin_pass`, for each MoE
-    layer `begin_layer`, any of `load`, `hurry`, `cancel`, `run`, `run_host`, `wait`, then `end_layer`; last
-    `end_pass`. `payload` is None in a replay: the clock is charged, no maths is done.
+    The runtime calls, in this order: `prepare` once; `load` and `wait` for what is to be there first; then
+    for every forward pass `begin_pass`, for each MoE layer `begin_layer`, any of `load`, `hurry`, `cancel`,
+    `run`, `run_host`, `wait`, then `end_layer`; last `end_pass`. `payload` is None in a replay: the clock is
+    charged, no maths is done.
     """
 
     simulated: bool

@@ -91,7 +91,7 @@ class _Payload:
 
 
 class _Script:
-    """Two passes through two layers with two slots."""
+    """Two passes through two layers with two slots, one of which is filled before."""
 
     def __init__(self, component: DeviceComponent, scene: Scene, live: bool) -> None:
         context = scene.context(levels=1)
@@ -111,6 +111,9 @@ class _Script:
         first, early = self._copy(0, 0, slot=0), self._copy(1, 0, slot=1, urgent=False)
         wrong, right = self._copy(1, 1, slot=0, urgent=False), self._copy(1, 2, slot=0)
 
+        placed = self._copy(0, 1, slot=0)
+        device.load(placed)
+        device.wait([placed])
         device.begin_pass(4, 0)
         self._layer(0, [first, early], [first], host=1)
         # The prefetch of slot 1 is now demanded; slot 0 was promised to one expert and goes to another.

@@ -28,7 +28,9 @@ def prompt() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("budget", ["12MB", "20MB", "60MB"])
-@pytest.mark.parametrize("preset", ["on_demand", "lru", "lfu", "mixtral_offloading", "hobbit_lossless"])
+@pytest.mark.parametrize(
+    "preset", ["on_demand", "lru", "lfu", "mixtral_offloading", "hobbit_lossless", "accelerate"]
+)
 def test_lossless_presets_agree_with_transformers_on_the_same_device(preset: str, budget: str) -> None:
     config = compose([f"policy={preset}", "device=cuda", "precision=native", f"memory.device={budget}"])
     model, tokenizer = load_checkpoint(config.model.location)
