@@ -22,6 +22,7 @@ examples:
   hobbit -m policy=lru,lfu,hobbit device=rtx4090    one run for each
   hobbit model=path/to/checkpoint memory.device=12GB
   hobbit compare devices=[orin,rtx4090]             every preset, side by side, into a folder
+  hobbit timeline policy=hobbit device=orin out=t.json  what every stream does, as a picture and for Perfetto
   hobbit plugins                                    every component with its options, provider and status"""
 
 CLOSING = """\
