@@ -11,6 +11,7 @@ import pytest
 from docs.pages.components import own_components
 from docs.pages.presets import lossy
 from docs.pages.yaml_files import yaml_files
+from hobbit.cli.single import spelt_out
 from hobbit.config.compose import compose
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_every_device_has_its_row_and_says_which_clock_it_runs_on() -> None:
 def test_a_command_composes(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "path/to/checkpoint").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    compose(words).setup()
+    compose(spelt_out(words)).setup()
 
 
 def test_its_test_command_is_what_ci_runs() -> None:
