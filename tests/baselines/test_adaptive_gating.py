@@ -6,10 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
 
 from hobbit.api import Context, Geometry, PastRequest, Records, Router, Routing
+from hobbit.config.compose import compose
+from hobbit.engine.checkpoint import load_checkpoint
+from hobbit.engine.session import open_session
+from hobbit.engine.tokens import token_ids
 from hobbit.errors import ConfigError
+from hobbit.prompts import DOMAINS, bundled_prompt
 from hobbit.testing import check_component
 from hobbit.testing.stand_ins import Holding
 from hobbit.trace import bundled_trace
@@ -125,6 +131,27 @@ def _gated(router: Router, layer: int) -> tuple[int, float]:
 
 def _layer_of(request: PastRequest, layer: int) -> Routing:
     return Routing(request.experts[:, layer], request.weights[:, layer])
+
+
+@torch.no_grad()
+def test_measured_sensitivities_beat_a_constant_on_the_bundled_model() -> None:
+    """In float32: rounding to bfloat16 costs about as much as this gating does."""
+    model, tokenizer = load_checkpoint(compose([]).model.location, dtype="float32")
+    texts = [torch.tensor([token_ids(tokenizer, bundled_prompt(d))[:384]]) for d in DOMAINS]
+    known = [model(ids).logits.log_softmax(dim=-1) for ids in texts]
+    divergence, gated = {}, {}
+    for router in ("adaptive_gating", "adaptive_gating_calibrated"):
+        config = compose(["policy=all_resident", "device=cpu", "precision=native", f"router={router}"])
+        setup = config.setup()
+        with open_session(model, tokenizer, setup, name="bundled", tokens=512, past=bundled_past) as session:
+            said = [model(ids).logits.log_softmax(dim=-1) for ids in texts]
+            gated[router] = 1 - session.assembly.metrics.prefill.selections / (2 * 32 * 3 * 384)
+        divergence[router] = sum(
+            float((k.exp() * (k - s)).sum(dim=-1).mean()) for k, s in zip(known, said, strict=True)
+        )
+    assert gated["adaptive_gating"] == pytest.approx(0.125, abs=0.01)
+    assert gated["adaptive_gating_calibrated"] == pytest.approx(gated["adaptive_gating"], abs=0.005)
+    assert divergence["adaptive_gating_calibrated"] < divergence["adaptive_gating"]
 
 
 @pytest.mark.parametrize(
