@@ -83,6 +83,16 @@ def failures(cells: Iterable[Cell]) -> list[str]:
     ]
 
 
+def notes(cells: Iterable[Cell]) -> list[str]:
+    """What is to be known of policies, each note once with all that it is about."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        for note in cell.notes:
+            about = f"{cell.policy} on {cell.device} with {cell.geometry}"
+            found.setdefault(note, []).append(about)
+    return [f"{', '.join(dict.fromkeys(about))}: {note}" for note, about in found.items()]
+
+
 def _board(cells: Sequence[Cell]) -> Board:
     policies: dict[str, list[Cell]] = {}
     for cell in cells:

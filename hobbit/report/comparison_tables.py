@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hobbit import __version__
 from hobbit.report.cell import Cell
-from hobbit.report.comparison import Board, Row, boards, by_lengths, failures
+from hobbit.report.comparison import Board, Row, boards, by_lengths, failures, notes
 from hobbit.report.tables import empty_table
 
 FORMAT = "hobbit-comparison"
@@ -42,8 +42,8 @@ def print_comparison(cells: Sequence[Cell], console: Console) -> None:
         console.print(_rich(board))
         console.print()
     console.print(LEGEND, highlight=False, markup=False)
-    for line in _failed(cells):
-        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for line in failures(cells):
+        console.print(f"not measured: {line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def comparison_markdown(cells: Sequence[Cell]) -> str:
@@ -53,9 +53,9 @@ def comparison_markdown(cells: Sequence[Cell]) -> str:
     for prompt, decode, found in by_lengths(cells):
         parts.append(f"## Prompts of {prompt} tokens, {decode} decoded")
         parts += [part for board in found for part in _section(board)]
-    lines = _failed(cells)
-    if lines:
-        parts += ["## Not measured", "\n".join(f"* {line}" for line in lines)]
+    for title, lines in (("Not measured", failures(cells)), ("Notes", notes(cells))):
+        if lines:
+            parts += [f"## {title}", "\n".join(f"* {line}" for line in lines)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,10 +69,6 @@ def comparison_json(cells: Sequence[Cell]) -> str:
         "cells": [cell.to_json() for cell in cells],
     }
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
-def _failed(cells: Iterable[Cell]) -> list[str]:
-    return [f"not measured: {line}" for line in failures(cells)]
 
 
 def board_title(board: Board) -> str:

@@ -75,6 +75,12 @@ def test_failures_are_listed_once_for_all_lengths() -> None:
     assert "not measured: lfu on orin" in text(*cells) and "## Not measured" in comparison_markdown(cells)
 
 
+def test_a_note_is_told_once_with_all_it_is_about() -> None:
+    page = comparison_markdown([cell("lru", 1.0), cell("lfu", 1.0), cell("lfu", 1.0, 60)])
+    about = "lru on orin with mixtral_8x7b, lfu on orin with mixtral_8x7b"
+    assert f"## Notes\n\n* {about}: a note\n" in page
+
+
 def test_tables_fit_80_columns() -> None:
     policies = ("hobbit_no_prefetch", "mixtral_offloading", "on_demand")
     table = text(*(cell(name, 0.251, lossless=False) for name in policies)).splitlines()[1:6]
