@@ -13,8 +13,12 @@ from hobbit_baselines.cache_conditional import CacheConditionalComponent
 from hobbit_baselines.eam_cache import EamCacheComponent
 from hobbit_baselines.eam_prefetch import EamPrefetchComponent
 from hobbit_baselines.edgemoe_cache import EdgeMoeComponent
+from hobbit_baselines.fate import FateComponent
 from hobbit_baselines.fiddler import FiddlerComponent
+from hobbit_baselines.first_layers import FirstLayersComponent
 from hobbit_baselines.host import HostComponent
+from hobbit_baselines.least_stale import LeastStaleComponent
+from hobbit_baselines.lfru import LfruComponent
 from hobbit_baselines.lfu import LfuComponent
 from hobbit_baselines.low_everywhere import LowEverywhereComponent
 from hobbit_baselines.lru import LruComponent
@@ -62,6 +66,7 @@ def hobbit_prefetchers() -> Iterable[type[PrefetcherComponent]]:
         EamPrefetchComponent,
         PathPrefetchComponent,
         OracleComponent,
+        FateComponent,
     ]
 
 
@@ -81,6 +86,9 @@ def hobbit_caches() -> Iterable[type[CacheComponent]]:
         EamCacheComponent,
         EdgeMoeComponent,
         RandomComponent,
+        LeastStaleComponent,
+        LfruComponent,
+        FirstLayersComponent,
     ]
 
 

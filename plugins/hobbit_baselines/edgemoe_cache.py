@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hobbit.api import CacheComponent, Context, Effect, ExpertKey, PoolView, RoutingShape, ScoredCache
+from hobbit_baselines.forward_distance import forward_distances
 
 
 @dataclass
@@ -46,8 +47,7 @@ class EdgeMoe(ScoredCache):
         super().__init__()
         self._as_printed = as_printed
         self._uses = np.zeros((shape.layers, shape.experts))
-        index = np.arange(shape.layers)
-        self._distances = (index[None, :] - index[:, None] - 1) % shape.layers + 1  # [L, L]: placed, resident
+        self._distances = forward_distances(shape.layers)  # [L, L]: placed, resident
 
     def learn(self, experts: npt.NDArray[np.int64]) -> None:
         """Count the selections [T, L, K] of a past request."""

@@ -21,7 +21,7 @@ from tests.engine.runs import continue_greedily, prompts
 
 PRESETS = [
     "all_resident", "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "hobbit_lossless", "fiddler",
-    "llama_cpp", "accelerate", "freetoken", "moe_infinity", "edgemoe", "readme",
+    "llama_cpp", "accelerate", "freetoken", "moe_infinity", "edgemoe", "readme", "fate",
 ]  # fmt: skip
 APART = ("llama_cpp", "freetoken")
 """They run misses on the host only where its memory is not the device's."""
