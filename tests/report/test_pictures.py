@@ -41,6 +41,8 @@ LOSSY = [
     cell("hobbit", 0.87, 0.006),
     cell("moe_apex", 0.86, 0.0061),
     cell("hobbit_lru", 0.8, 0.0059),
+    cell("hobbit_no_prefetch", 0.865, 0.0075),
+    cell("hobbit_cooperative", 0.87, 0.008),
     cell("dynaexq", 2.0, 1.0),
 ]
 BOUNDS = [cell("belady", 1.4), cell("all_resident", 9.0)]

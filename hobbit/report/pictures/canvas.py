@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.transforms import Bbox
 
 from hobbit.report.pictures.colours import BADGE, INK, MUTED, PAPER
 
@@ -82,7 +83,16 @@ def figure_of(picture: Picture) -> Figure:
     box = (left, foot / total, 1 - 2 * left, height / total)
     figure.set_layout_engine("constrained", rect=box, h_pad=0.06, w_pad=0.06)
     picture.paint(figure)
+    _settle(figure)
     return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out for good. The solver's last digits differ from run to run, and with them the file would."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position().get_points().round(4)))
 
 
 def _keys(figure: Figure, keys: Sequence[tuple[str, Look]], place: tuple[float, float]) -> None:

@@ -15,9 +15,8 @@ def board_subtitle(board: Board) -> str:
     clock = "simulated clock" if board.simulated else "live, wall time"
     precisions = dict.fromkeys(row.precisions[0] for row in board.rows if row.precisions)
     high = f"experts at {' or '.join(precisions)}" if precisions else ""
-    routing = f"routing {board.routing}" if board.routing else ""
     where = [clock, f"device {board.device}", f"geometry {board.geometry}", f"workload {board.workload}"]
-    return " · ".join(part for part in [*where, routing, high] if part)
+    return " · ".join(part for part in [*where, board.routing, high] if part)
 
 
 def scene_subtitle(scene: Scene) -> str:

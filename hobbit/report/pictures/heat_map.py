@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hobbit.report.heat import HeatReport
 from hobbit.report.pictures.captions import badge, scene_subtitle
-from hobbit.report.pictures.colours import FAINT
+from hobbit.report.pictures.colours import PAPER
 from hobbit.report.pictures.picture import Picture
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def heat_map(report: HeatReport, policy: str) -> Picture:
     layers, experts = len(report.uses), len(report.uses[0])
     width = min(max(1.6 + _CELL * layers, 9.0), 14.0)
     height = min(_CELL * experts, 4.5)
+    unwanted = any(None in ratios for ratios in report.hit_ratios)
     return Picture(
         name="heat",
         title=f"Experts in use, and there when used: {policy}",
@@ -31,7 +32,7 @@ def heat_map(report: HeatReport, policy: str) -> Picture:
         size=(width, 2 * height + 1.5),
         paint=partial(_paint, report.uses, report.hit_ratios),
         badge=badge(report.scene.synthetic),
-        notes=("grey: no demand wanted a copy of this expert.",),
+        notes=("white: no demand wanted a copy of this expert.",) if unwanted else (),
     )
 
 
@@ -50,7 +51,7 @@ def _map(axes: Axes, values: Sequence[Sequence[float | None]], title: str, top: 
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     grid = np.array(values, dtype=float).T  # [E, L]; None becomes NaN
-    colours = colormaps["cividis"].with_extremes(bad=FAINT)
+    colours = colormaps["viridis"].with_extremes(bad=PAPER)
     image = axes.imshow(grid, cmap=colours, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
     axes.set_title(title)
     axes.set_ylabel("expert")

@@ -9,6 +9,7 @@ from hobbit.report.pictures.colours import FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
 _OFFSETS = [(7, -9), (-7, 9), (7, 9), (-7, -9), (7, 0), (-7, 0)]  # a rising front leaves the first two free
@@ -76,13 +77,13 @@ def label_points(
         others = [*taken, *dots[:own], *dots[own + 1 :]]
         for dx, dy, side in PLACES:
             note = _write(axes, point, label, (dx, dy), side, size)
-            box = note.get_window_extent().padded(1)
+            box = _extent(note)
             if _inside(box, axes.bbox) and not any(box.overlaps(other) for other in others):
                 break
             note.remove()
         else:
             note = _write(axes, point, label, PLACES[0][:2], PLACES[0][2], size)
-        taken.append(note.get_window_extent())
+        taken.append(_extent(note))
 
 
 def _write(
@@ -93,13 +94,21 @@ def _write(
     side: str,
     size: float,
     **style: Any,
-) -> Any:
+) -> Annotation:
     """A label at an offset in points; it leaves the layout as it is."""
     leader = None if abs(offset[1]) < 10 else {**_LEADER, "relpos": (float(side == "right"), 0.5)}
     look: dict[str, Any] = {"color": INK, "va": "center", "ha": side, "size": size, "bbox": _CLEAR} | style
     note = axes.annotate(label, point, offset, textcoords="offset points", arrowprops=leader, **look)
     note.set_in_layout(False)
     return note
+
+
+def _extent(note: Annotation) -> Bbox:
+    """The label's own box, without the line that leads to its point."""
+    from matplotlib.text import Text
+
+    note.get_window_extent()  # puts it in its place
+    return Text.get_window_extent(note).padded(1)
 
 
 def _inside(box: Bbox, room: Bbox) -> bool:
