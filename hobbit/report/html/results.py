@@ -45,11 +45,20 @@ def _comparison(cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
                 for prompt, decode, found in apart
             ),
         )
-    failed, notes = failures(cells), dict.fromkeys(note for cell in cells for note in cell.notes)
+    failed, notes = failures(cells), _notes(cells)
     if failed:
         yield "Not measured", bullets(failed)
     if notes:
         yield "Notes", bullets(notes)
+
+
+def _notes(cells: Sequence[Cell]) -> list[str]:
+    """What is to be said of policies, those of which it is said first."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        for note in cell.notes:
+            found.setdefault(note, []).append(f"{cell.policy} on {cell.device} with {cell.geometry}")
+    return [f"{', '.join(dict.fromkeys(whose))}: {note}" for note, whose in found.items()]
 
 
 def _board(board: Board, cells: Sequence[Cell]) -> str:
