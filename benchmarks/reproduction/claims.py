@@ -112,8 +112,8 @@ DECIDED = tuple(
     for what, share in (("high", 0.67), ("low", 0.30), ("skipped", 0.03))
 )
 NORM = Claim("gate weight and norm of the expert's output: Pearson's r", Unit.correlation, 0.99, 0.99)
-SKIPPING = Claim("10 % of selections skipped: perplexity (more than 1 % up)", Unit.change, 0.01, 1.0)
-REPLACING = Claim("20 % of selections at int4: perplexity (at most 1 % up)", Unit.change, 0.0, 0.01)
+SKIPPING = Claim("10 % of selections skipped: perplexity", Unit.change, 0.01, 1.0)
+REPLACING = Claim("20 % of selections at int4: perplexity", Unit.change, -1.0, 0.01)
 APEX_RATES = {
     geometry: Claim(f"MoE-APEX, {name}: decode speed (device not named)", Unit.rate, rate, rate, APEX)
     for geometry, name, rate in ((MIXTRAL, "Mixtral", 2.26), (PHI, "Phi-MoE", 6.1))

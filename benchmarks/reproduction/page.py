@@ -69,6 +69,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _range(row: Row) -> str:
+    """One figure or two ends; a change that may be as large as the whole has but one end."""
+    if row.unit is Unit.change and row.high >= 1:
+        return f"more than {_figure(row.low, row.unit)}"
+    if row.unit is Unit.change and row.low <= -1:
+        return f"at most {_figure(row.high, row.unit)}"
     ends = dict.fromkeys((_figure(row.low, row.unit), _figure(row.high, row.unit)))
     return " to ".join(ends)
 

@@ -14,9 +14,9 @@ def faster(names: Names, ours: Figures, base: Figures, published: float) -> str:
     speedup = base.seconds / ours.seconds
     busy, time = _busy(ours), _per_token(base.seconds, base)
     if speedup < published and time / busy < published:
-        return f"{both}; its other {busy:.0f} ms alone would make it {time / busy:.2f}x."
+        return f"{both}; its other {busy:.0f} ms cap the ratio at {time / busy:.2f}x."
     if speedup < published:
-        return f"{both}; {published:g}x would leave {time / published - busy:.0f} ms to wait."
+        return f"{both}; {published:g}x leaves it {time / published - busy:.0f} ms to wait."
     waits = published * _per_token(ours.seconds, ours) - _busy(base)
     if waits < 0:
         return f"{both}; at {published:g}x {names[1]} would take less time than it computes."

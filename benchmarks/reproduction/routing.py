@@ -41,9 +41,7 @@ def _ahead() -> Iterator[Row]:
         by_domain = ", ".join(
             f"{name} {100 * share:.1f} %" for name, share in zip(DOMAINS, shares, strict=True)
         )
-        yield Row.of(
-            claim, ours, f"The bundled model's hidden states change more from layer to layer: {by_domain}."
-        )
+        yield Row.of(claim, ours, f"By domain: {by_domain}.")
 
 
 def _decided() -> Iterator[Row]:

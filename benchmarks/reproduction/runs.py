@@ -16,6 +16,7 @@ from hobbit.config.compose import compose
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.workload import Lengths
 from hobbit.errors import HobbitError
+from hobbit.report.progress import Progress
 from hobbit.runtime import Observer
 from hobbit.tasks.calibration import Calibration
 from hobbit.tasks.comparison.routing import WorkloadRouting, workload_routing
@@ -65,8 +66,12 @@ def total(outcomes: Outcomes, runs: Iterable[Run]) -> Outcome:
 def measure_all(runs: Iterable[Run]) -> dict[Run, Outcome]:
     """Every run once, in parallel processes."""
     wanted = list(dict.fromkeys(runs))
-    with ProcessPoolExecutor() as workers:
-        return dict(zip(wanted, workers.map(measure_run, wanted), strict=True))
+    outcomes = {}
+    with ProcessPoolExecutor() as workers, Progress() as progress:
+        for run, outcome in zip(wanted, workers.map(measure_run, wanted), strict=True):
+            outcomes[run] = outcome
+            progress.stage(f"{len(outcomes)} of {len(wanted)} replays")
+    return outcomes
 
 
 def measure_run(run: Run) -> Outcome:

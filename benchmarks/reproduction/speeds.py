@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 from benchmarks.reproduction.claims import APEX_RATES, NAMES, PHI, RIVALRIES, RTX4090, Claim, Rivalry, Unit
 from benchmarks.reproduction.figures import Outcome
@@ -67,7 +66,7 @@ def _tables(outcomes: Outcomes) -> Iterator[Table]:
     places = sorted({(r.device, r.geometry) for r in RIVALRIES})
     for device, geometry in places:
         here = [r for r in RIVALRIES if (r.device, r.geometry) == (device, geometry)]
-        names = [name for name, _ in groupby(sorted({n for r in here for n in (r.policy, r.baseline)}))]
+        names = dict.fromkeys(n for r in here for n in (r.policy, r.baseline))
         mark = ", synthetic routing" if geometry == PHI else ""
         rows = [_cells(name, policy(name, device, geometry), outcomes) for name in names]
         yield Table(f"{NAMES[geometry]} on simulated {NAMES[device]}{mark}", (_HEAD, *rows))
