@@ -17,7 +17,9 @@ class Pool:
     are apart: `choose` only looks, `put` and `clear` change.
     """
 
-    __slots__ = ("_free", "_keys", "_mask", "_per_layer", "blocked", "experts", "layers", "physical", "view")
+    __slots__ = (
+        "_free", "_items", "_mask", "_per_layer", "blocked", "experts", "keys", "layers", "physical", "view",
+    )  # fmt: skip
 
     def __init__(self, level: int, physical: list[int], experts_per_layer: int) -> None:
         size = len(physical)
@@ -26,13 +28,12 @@ class Pool:
         self.layers: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
         self.blocked = bytearray(size)
         self._mask = np.frombuffer(self.blocked, np.bool_)  # the same memory, for whole-pool operations
-        self._keys: list[ExpertKey | None] = [None] * size
+        # Likewise: one item of a memoryview is written at half the cost of one of an array.
+        self._items = self.experts.data, self.layers.data
+        self.keys: list[ExpertKey | None] = [None] * size
         self.view = PoolView(level, self.experts, self.layers)
         self._free = list(range(size - 1, -1, -1))
         self._per_layer = experts_per_layer
-
-    def __len__(self) -> int:
-        return len(self.physical)
 
     def choose(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
         """Position for `incoming`: an empty one, else the least worthy resident that is not blocked.
@@ -65,21 +66,18 @@ class Pool:
         """True if somebody must leave for another to come."""
         return not self._free
 
-    def key_at(self, position: int) -> ExpertKey | None:
-        """Who lives at this position."""
-        return self._keys[position]
-
     def put(self, position: int, key: ExpertKey) -> None:
         """`key` lives here from now on; whoever lived here is gone."""
         if self._free and self._free[-1] == position:
             self._free.pop()
-        self._keys[position] = key
-        self.experts[position] = key.layer * self._per_layer + key.expert
-        self.layers[position] = key.layer
+        layer, expert, _ = self.keys[position] = key
+        experts, layers = self._items
+        experts[position] = layer * self._per_layer + expert
+        layers[position] = layer
 
     def clear(self, position: int) -> None:
         """The position becomes empty and unblocked."""
-        self._keys[position] = None
+        self.keys[position] = None
         self.experts[position] = EMPTY
         self.layers[position] = EMPTY
         self.blocked[position] = False

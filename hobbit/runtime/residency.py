@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hobbit.api import Allocation, CachePolicy, ExpertKey, RoutingShape
 from hobbit.runtime.pool import Pool
@@ -37,6 +37,11 @@ class Residency:
         """Bit mask of the levels held: bit 0 high, bit 1 low; staged and arriving copies count."""
         return self._held[layer * self.per_layer + expert]
 
+    def held_all(self, layer: int, experts: Sequence[int]) -> list[int]:
+        """`held` of each of these experts."""
+        base, held = layer * self.per_layer, self._held
+        return [held[base + expert] for expert in experts]
+
     def slot(self, key: ExpertKey) -> int:
         """The device slot of a copy, in the cache or staged."""
         place = self._places.get(key)
@@ -57,13 +62,19 @@ class Residency:
 
     def block(self, key: ExpertKey) -> None:
         """Keep a cached copy from eviction until its layer has run; a staged one needs no keeping."""
-        place = self._places.get(key)
-        if place is None:
-            return
-        pool, position = place
-        if not pool.blocked[position]:
-            pool.blocked[position] = True
-            self._blocked[key.layer].append(place)
+        self.block_all((key,))
+
+    def block_all(self, keys: Iterable[ExpertKey]) -> None:
+        """`block` each of them, in one call: a layer blocks half a dozen."""
+        place_of = self._places.get
+        for key in keys:
+            place = place_of(key)
+            if place is None:
+                continue
+            pool, position = place
+            if not pool.blocked[position]:
+                pool.blocked[position] = True
+                self._blocked[key.layer].append(place)
 
     def release(self, layer: int) -> None:
         """`layer` has run: its copies may be evicted again."""
@@ -82,18 +93,19 @@ class Residency:
         `running` is the layer that waits for the copy: it may take a masked slot, the one furthest ahead.
         None: a prefetch, which may not. Returns None if there is no slot to be had.
         """
-        pool = self._pools[key.level][key.layer]
-        position = pool.choose(key, self.policy) if len(pool) else None
+        layer, expert, level = key  # once: each of its names is a call
+        pool = self._pools[level][layer]
+        position = pool.choose(key, self.policy) if pool.physical else None
         if position is None and running is not None:
             position = pool.furthest_masked(key, self.policy)
         if position is None:
             return None
-        evicted = pool.key_at(position)
+        evicted = pool.keys[position]
         if evicted is not None:
             self._forget(evicted)
         pool.put(position, key)
         self._places[key] = pool, position
-        self._held[key.layer * self.per_layer + key.expert] |= 1 << key.level
+        self._held[layer * self.per_layer + expert] |= 1 << level
         return pool.physical[position], evicted
 
     def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
@@ -149,7 +161,8 @@ class Residency:
         places.clear()
 
     def _drop_bit(self, key: ExpertKey) -> None:
-        self._held[key.layer * self.per_layer + key.expert] &= ~(1 << key.level)
+        layer, expert, level = key
+        self._held[layer * self.per_layer + expert] &= ~(1 << level)
 
 
 def _pools(level: int, allocation: Allocation, shape: RoutingShape) -> list[Pool]:

@@ -33,6 +33,8 @@ from hobbit.runtime.transfers import Transfers
 from hobbit.runtime.work import LayerWork
 from hobbit.types import expert_key
 
+_USE, _LOAD, _SKIP, _ = Action  # a global is read faster than a member of an enumeration
+
 
 class Runtime:
     """One policy at work on one device. Build it with `hobbit.assembly.assemble`.
@@ -109,7 +111,7 @@ class Runtime:
         if self._whole_layers:
             add_unchosen(demands, self.shape.experts)
             experts = tuple(demand.expert for demand in demands)
-        held = [self.residency.held(layer, expert) for expert in experts]
+        held = self.residency.held_all(layer, experts)
         decisions = self.loader.resolve(layer, demands, held)
         self.transfers.begin_layer(layer)
         loads, stall = self._serve(layer, demands, decisions, routed, payload)
@@ -164,26 +166,28 @@ class Runtime:
         """Record the uses and sort the demands by what they wait for; held copies are kept from eviction."""
         work = LayerWork()
         base = layer * self.shape.experts
-        held: list[tuple[ExpertKey, int]] = []
+        use = self.records.use
+        held: dict[ExpertKey, int] = {}
         for (expert, _, _, tokens), (action, level) in zip(demands, decisions, strict=True):
-            if action == Action.SKIP:
+            if action == _SKIP:
                 if payload is not None and tokens:
                     payload.skip(expert)
                 continue
             if tokens:
-                self.records.use(base + expert, tokens, level)
+                use(base + expert, tokens, level)
             key = expert_key(layer, expert, level)
-            if action == Action.USE:
-                self.residency.block(key)
-                held.append((key, tokens))
-            elif action == Action.LOAD:
+            if action == _USE:
+                held[key] = tokens
+            elif action == _LOAD:
                 work.misses.append((key, tokens))
             elif tokens:
                 work.hosted.append(Job(key, -1, tokens))
-        # Only now that all of them are blocked may one that leaves staging evict somebody.
-        for key, tokens in held:
+        # All of them are blocked before one that leaves staging may evict somebody.
+        self.residency.block_all(held)
+        for key, tokens in held.items():
             copy = self.transfers.use(key)
-            job = Job(key, self.residency.slot(key), tokens)
+            # As with demands, the constructor is a Python function.
+            job = tuple.__new__(Job, (key, self.residency.slot(key), tokens))
             if copy is not None:
                 work.copies.append(copy)
             if tokens:

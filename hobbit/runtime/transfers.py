@@ -97,9 +97,10 @@ class Transfers:
 
     def prefetch(self, fetches: list[ExpertKey], keep: list[ExpertKey]) -> None:
         """Mask what is kept, queue what is to be fetched, and issue as much as the window allows."""
-        block, held, queue = self._residency.block, self._residency.held, self._queue
-        for key in keep:
-            block(key)
+        held, queue = self._residency.held, self._queue
+        self._residency.block_all(keep)
+        if not (fetches or queue):
+            return
         for fetch in fetches:
             if not held(fetch.layer, fetch.expert) >> fetch.level & 1 and fetch not in queue:
                 queue.append(fetch)

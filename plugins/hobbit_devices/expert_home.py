@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hobbit.api import ExpertKey, RoutingShape
 from hobbit_devices.streams import Stream
 
@@ -21,6 +23,7 @@ class ExpertHome:
         self._experts = shape.experts
         self._total = shape.layers * shape.experts
         self._in_host = min(in_host, self._total)
+        self.to_device = cache(self._to_device)  # asked for every copy
 
     def on_disk(self, key: ExpertKey) -> bool:
         """True if the expert must be read from the disk."""
@@ -29,7 +32,7 @@ class ExpertHome:
         flat = key.layer * self._experts + key.expert
         return (flat + 1) * self._in_host // self._total == flat * self._in_host // self._total
 
-    def to_device(self, key: ExpertKey) -> tuple[Stream, ...]:
+    def _to_device(self, key: ExpertKey) -> tuple[Stream, ...]:
         """Stages of a copy to the device, in order."""
         return self._all if self.on_disk(key) else self._beyond_disk
 

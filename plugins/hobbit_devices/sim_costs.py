@@ -52,8 +52,6 @@ class SimCosts:
         self._layer_overhead_ns = layer_overhead_ns
         self._kv_layer_bytes = geometry.kv_bytes_per_token // (geometry.layers + geometry.dense_layers)
         self._expert_flops = 2 * geometry.expert_values
-        self._device_memo: dict[tuple[int, int], int] = {}
-        self._layer_memo = (-1, -1, 0)  # all layers of a pass cost the same
 
     def copy_ns(self, level: int) -> int:
         """One blob to the device, on idle streams (the mean, where a part of the experts lies on disk)."""
@@ -61,11 +59,7 @@ class SimCosts:
 
     def device_ns(self, level: int, tokens: int) -> int:
         """One resident expert on `tokens` tokens."""
-        known = self._device_memo.get((level, tokens))
-        if known is None:
-            known = self._device.step_ns(tokens * self._expert_flops, self._blob_bytes[level])
-            self._device_memo[level, tokens] = known
-        return known
+        return self._device.step_ns(tokens * self._expert_flops, self._blob_bytes[level])
 
     def host_ns(self, level: int, tokens: int) -> int:
         """One expert on the host, its blob from the disk first if it lies there."""
@@ -84,10 +78,7 @@ class SimCosts:
 
     def layer_ns(self, tokens: int, context: int) -> int:
         """The non-expert part of one MoE layer, the per-layer overhead included."""
-        if self._layer_memo[:2] != (tokens, context):
-            attention = self._attention_ns(self._geometry.layer_values, tokens, context)
-            self._layer_memo = (tokens, context, self._layer_overhead_ns + attention)
-        return self._layer_memo[2]
+        return self._layer_overhead_ns + self._attention_ns(self._geometry.layer_values, tokens, context)
 
     def dense_layers_ns(self, tokens: int, context: int) -> int:
         """All layers without experts."""

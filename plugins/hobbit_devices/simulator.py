@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from hobbit.api import Copy, CostModel, DeviceReport, ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
@@ -35,6 +36,8 @@ class Simulator:
     ) -> None:
         self.costs: CostModel = costs
         self._costs = costs
+        self._device_ns = cache(costs.device_ns)
+        self._layer_ns = lru_cache(maxsize=1)(costs.layer_ns)  # all layers of a pass cost the same
         self._blob_bytes = blob_bytes
         self._clock = clock
         self._home = home
@@ -61,7 +64,7 @@ class Simulator:
 
     def begin_layer(self, layer: int, tokens: int, context: int) -> None:
         """Charge attention, norms, router, shared experts and the per-layer overhead."""
-        self._clock.compute(self._costs.layer_ns(tokens, context), layer)
+        self._clock.compute(self._layer_ns(tokens, context), layer)
 
     def load(self, copy: Copy) -> None:
         """Queue a copy at the first stage of its way."""
@@ -82,7 +85,7 @@ class Simulator:
 
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """Charge resident experts one after another, and do their maths."""
-        compute, cost = self._clock.compute, self._costs.device_ns
+        compute, cost = self._clock.compute, self._device_ns
         for key, _, tokens in jobs:
             compute(cost(key.level, tokens), key)
         if payload is not None and self._maths is not None:

@@ -134,7 +134,7 @@ class Stream:
 
     def advance(self, until_ns: int) -> None:
         """Play everything up to `until_ns`."""
-        while self.clock_ns < until_ns and self._serving():
+        while self.clock_ns < until_ns and (self._current is not None or self._serving()):
             if self._end_ns > until_ns:
                 self.clock_ns = until_ns
             else:
@@ -143,7 +143,7 @@ class Stream:
 
     def next_event_ns(self) -> int | None:
         """When the transfer in service ends, if no other arrives; None if there is nothing to do."""
-        return self._end_ns if self._serving() else None
+        return self._end_ns if self._current is not None or self._serving() else None
 
     def _serving(self) -> bool:
         """Whether a transfer is in service; starts the next one if none is, and is idle if there is none."""

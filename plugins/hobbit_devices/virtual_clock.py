@@ -44,7 +44,7 @@ class VirtualClock:
     def submit(self, transfer: Transfer) -> None:
         """Queue a transfer at its first stage, now."""
         self.advance(self.now_ns)
-        transfer.stream.submit(transfer, self.now_ns)
+        transfer.stages[0].submit(transfer, self.now_ns)
 
     def promote(self, transfer: Transfer) -> None:
         """Serve a transfer with the urgent ones, wherever it is; one that has arrived is left alone."""
@@ -100,7 +100,9 @@ class VirtualClock:
         return transfer.done_ns
 
     def _wait_until(self, at_ns: int) -> int:
-        stall = max(0, at_ns - self.now_ns)
+        stall = at_ns - self.now_ns
+        if stall <= 0:
+            return 0
         self.now_ns += stall
         self.stall_ns += stall
         return stall

@@ -156,14 +156,15 @@ class MixedPrecision:
 
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
         """One decision per demand; see the component for what a resident copy may serve."""
-        decisions = [self._decide(demand, mask) for demand, mask in zip(demands, held, strict=True)]
+        decisions = [
+            _USE[HIGH] if mask & 1 else self._decide(demand, mask)  # a high copy serves everything
+            for demand, mask in zip(demands, held, strict=True)
+        ]
         if self._shared is not None:
             _split(self._shared, demands, decisions)
         return decisions
 
     def _decide(self, demand: Demand, held: int) -> Decision:
-        if held & 1:  # a high copy serves everything
-            return _USE[HIGH]
         wanted = self.level_for(demand.score)
         lowest = LOW if wanted is None or self._accept_low else wanted
         resident = serving_level(held, lowest) if held else None

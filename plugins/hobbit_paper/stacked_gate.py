@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hobbit.api import (
+    HIGH,
     Context,
     Demand,
     Effect,
@@ -85,7 +86,9 @@ class StackedGate:
                 wanted = level_for(score)
                 if wanted is None:
                     continue
-                resident = serving_level(held(later, expert), wanted)
+                mask = held(later, expert)
+                # A high copy serves everything: the common case spares a call.
+                resident = HIGH if mask & 1 else serving_level(mask, wanted)
                 if resident is None:
                     fetch.append(expert_key(later, expert, wanted))
                 else:

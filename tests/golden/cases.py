@@ -13,6 +13,7 @@ from hobbit.config.compose import compose
 from hobbit.config.schema import HobbitConfig
 from hobbit.trace import RoutingStatistics, Trace, bundled_trace, generate
 from hobbit.trace.bundled import DOMAINS
+from hobbit.trace.past import bundled_past, past_of
 from hobbit.trace.replay import future_of, replay
 from hobbit.types import RoutingShape
 
@@ -20,7 +21,9 @@ FILE = Path(__file__).with_name("counts.json")
 CAPACITIES = ("12GB", "24GB", "40GB", "64GB")  # the first is below one token's working set
 POLICIES = (
     "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "all_resident", "hobbit", "hobbit_lru",
-    "hobbit_no_prefetch", "hobbit_lossless", "hobbit_cooperative", "moe_apex",
+    "hobbit_no_prefetch", "hobbit_lossless", "hobbit_cooperative", "moe_apex", "moe_infinity", "edgemoe",
+    "adapmoe", "fiddler", "freetoken", "llama_cpp", "accelerate", "cache_conditional", "pregated", "readme",
+    "fate",
 )  # fmt: skip
 SEQUENCES = (0,)
 FIELDS = ("hits", "misses", "skipped", "hosted", "loads", "bytes", "stall_ns")
@@ -59,7 +62,8 @@ def counts_of(trace: str, policy: str, capacity: str) -> Counts:
     config.memory.device = capacity
     recorded = trace_of(trace)
     future = future_of(recorded, SEQUENCES) if config.setup().needs_future else None
-    assembly = assemble(config.setup(), config.geometry, tokens=64, future=future)
+    past = past_of(recorded.header) if trace == SYNTHETIC else bundled_past
+    assembly = assemble(config.setup(), config.geometry, tokens=64, future=future, past=past)
     replay(recorded, assembly.runtime, SEQUENCES)
     assembly.close()
     return {
