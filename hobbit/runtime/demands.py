@@ -34,9 +34,26 @@ def add_unchosen(demands: list[Demand], experts: int) -> None:
 
 
 def _one_token(experts: Sequence[int], weights: Sequence[float]) -> list[Demand]:
+    if len(experts) == 2:
+        first, second = experts
+        heavy, light = weights
+        if light > heavy or (light == heavy and second < first):
+            return _pair(second, first, light, heavy)
+        return _pair(first, second, heavy, light)
     # Negated weights sort the heaviest first and, among equals, the lowest expert.
     ranked = sorted(zip(map(neg, weights), experts, strict=True))
     return _scored(ranked, -sum(weights) or 1.0)
+
+
+def _pair(first: int, second: int, heavy: float, light: float) -> list[Demand]:
+    """`_scored` for two, the usual top-K: without its loop, at half the cost."""
+    total = heavy + light or 1.0
+    share = heavy / total
+    new = tuple.__new__
+    return [
+        new(Demand, (first, share, 0.0, 1)),
+        new(Demand, (second, light / total, share if share < 1.0 else 1.0, 1)),
+    ]
 
 
 def _scored(ranked: Iterable[tuple[float, int]], total: float) -> list[Demand]:
@@ -89,6 +106,16 @@ def _many_tokens(
     ]
 
 
+def _top_two(row: list[float]) -> list[Demand]:
+    """Demands of one token from its logits [E]; among equals the lowest expert comes first."""
+    peak = max(row)
+    first = row.index(peak)
+    rest = row[:first] + row[first + 1 :]
+    last = max(rest)
+    second = rest.index(last)
+    return _pair(first, second + (second >= first), 1.0, exp(last - peak))
+
+
 class LogitsLookahead:
     """Predicted demands from the router logits of later layers, for softmax top-K routers that renormalise.
 
@@ -109,6 +136,8 @@ class LogitsLookahead:
         if not self._rows:
             return self._many_tokens(self._logits[distance - 1])
         row = self._rows[distance - 1][0]
+        if self._top_k == 2 < len(row):
+            return _top_two(row)
         largest = sorted(row, reverse=True)[: self._top_k]
         peak = last = largest[0]
         ranked = []
