@@ -49,8 +49,17 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """True if ours is more than a quarter off."""
-        return self.ratio is not None and abs(self.ratio - 1) > TOLERANCE
+        """True if ours is more than a quarter off, or beyond a bound."""
+        if self.ours is None or self.ratio is None:
+            return False
+        if self.bound:
+            return not self.low <= self.ours <= self.high
+        return abs(self.ratio - 1) > TOLERANCE
+
+    @property
+    def bound(self) -> bool:
+        """True for a change that is published with one end: the other is all or nothing."""
+        return self.unit is Unit.change and (self.low <= -1 or self.high >= 1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the ratio among them, for readers."""
