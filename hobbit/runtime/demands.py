@@ -108,12 +108,10 @@ def _many_tokens(
 
 def _top_two(row: list[float]) -> list[Demand]:
     """Demands of one token from its logits [E]; among equals the lowest expert comes first."""
-    peak = max(row)
+    *_, last, peak = sorted(row)
     first = row.index(peak)
-    rest = row[:first] + row[first + 1 :]
-    last = max(rest)
-    second = rest.index(last)
-    return _pair(first, second + (second >= first), 1.0, exp(last - peak))
+    second = row.index(last, first + 1 if last == peak else 0)
+    return _pair(first, second, 1.0, exp(last - peak))
 
 
 class LogitsLookahead:

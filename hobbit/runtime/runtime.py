@@ -138,7 +138,7 @@ class Runtime:
         self._under_way = work.copies
         if work.hosted:
             self.device.run_host(layer, work.hosted, payload)
-        loads = self._load(work)
+        loads = self._load(work) if work.misses else []
         self._prefetch(layer, demands, routing)
         if work.ready:
             self.device.run(layer, work.ready, payload)

@@ -25,6 +25,7 @@ from hobbit.tasks.comparison.grid import make_grid
 from hobbit.tasks.comparison.results import CELLS, Results
 from hobbit.tasks.comparison.schedule import measured
 from hobbit.tasks.comparison.spec import CellSpec
+from hobbit.tasks.report import write_page
 
 FOLDER = "hobbit-comparison"
 """Where results go unless `out` says otherwise."""
@@ -96,7 +97,12 @@ def _pictures(cells: Sequence[Cell], folder: Path) -> list[Path]:
     if find_spec("matplotlib") is None:
         _say("no pictures: they need matplotlib, pip install 'hobbit-moe[pictures]'")
         return []
-    return draw_all(cells, folder) if any(cell.measures for cell in cells) else []
+    if not any(cell.measures for cell in cells):
+        return []
+    page = folder / "report.html"
+    drawn = draw_all(cells, folder)
+    write_page(folder, page)
+    return [*drawn, page]
 
 
 def _say(line: str) -> None:

@@ -97,11 +97,15 @@ class Stream:
         self._current: Transfer | None = None
         self._start_ns = 0
         self._end_ns = 0
+        self._durations: dict[int, int] = {}  # by bytes: blobs come in two sizes
         self._moving = 0  # bytes that the current stretch moves: fewer than `left` once it is cut short
 
     def duration_ns(self, nbytes: int) -> int:
         """Nanoseconds that `nbytes` take here when nothing else runs."""
-        return self.latency_ns + ceil_div(nbytes * SECOND, self.bandwidth)
+        known = self._durations.get(nbytes)
+        if known is None:
+            known = self._durations[nbytes] = self.latency_ns + ceil_div(nbytes * SECOND, self.bandwidth)
+        return known
 
     def submit(self, transfer: Transfer, at_ns: int) -> None:
         """Queue `transfer` at `at_ns`, which is not in this stream's past."""
