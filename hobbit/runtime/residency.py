@@ -88,7 +88,7 @@ class Residency:
         self._staging.release()
 
     def admit(self, key: ExpertKey, running: int | None) -> tuple[int, ExpertKey | None] | None:
-        """Make room for `key` and give it the room: (device slot, who was evicted or None).
+        """Make room for `key`, give it the room and block it: (device slot, who was evicted or None).
 
         `running` is the layer that waits for the copy: it may take a masked slot, the one furthest ahead.
         None: a prefetch, which may not. Returns None if there is no slot to be had.
@@ -104,7 +104,9 @@ class Residency:
         if evicted is not None:
             self._forget(evicted)
         pool.put(position, key)
-        self._places[key] = pool, position
+        place = self._places[key] = pool, position
+        pool.blocked[position] = True
+        self._blocked[layer].append(place)
         self._held[layer * self.per_layer + expert] |= 1 << level
         return pool.physical[position], evicted
 

@@ -70,7 +70,6 @@ class Transfers:
         """`key` is demanded and held: take it out of staging if need be. Returns the copy to wait for."""
         if self._staged and self._residency.staged(key):
             self._note(self._residency.unstage(key))
-            self._residency.block(key)
         copy = self._unused.pop(key, None)
         if copy is not None:
             self.first_uses += 1
@@ -90,7 +89,6 @@ class Transfers:
             return None
         slot, evicted = admitted
         self._note(evicted)
-        self._residency.block(key)
         copy = Copy(key, slot, True, self._sizes[key.level])
         self._device.load(copy)
         return copy
@@ -116,7 +114,6 @@ class Transfers:
             return
         slot, evicted = admitted
         self._note(evicted)
-        self._residency.block(key)
         copy = Copy(key, slot, False, self._sizes[key.level])
         self._unused[key] = copy
         self._device.load(copy)

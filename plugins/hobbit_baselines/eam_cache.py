@@ -27,7 +27,7 @@ class EamCacheComponent(CacheComponent):
 
     The collection starts from the training routing at hand and grows by one matrix a request.
     Our reading: a matrix covers a whole request and is compared as such, as in the authors' code; single
-    iterations did no better on the bundled train traces. How many are `nearest` is not published.
+    iterations did no better on the bundled traces. How many are `nearest` is not published.
     """
 
     name: ClassVar[str] = "eam"

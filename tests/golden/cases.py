@@ -21,9 +21,9 @@ FILE = Path(__file__).with_name("counts.json")
 CAPACITIES = ("12GB", "24GB", "40GB", "64GB")  # the first is below one token's working set
 POLICIES = (
     "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "all_resident", "hobbit", "hobbit_lru",
-    "hobbit_no_prefetch", "hobbit_lossless", "hobbit_cooperative", "moe_apex", "moe_infinity", "edgemoe",
-    "adapmoe", "fiddler", "freetoken", "llama_cpp", "accelerate", "cache_conditional", "pregated", "readme",
-    "fate",
+    "hobbit_no_prefetch", "hobbit_lossless", "hobbit_cooperative", "hobbit_balanced", "moe_apex",
+    "moe_infinity", "edgemoe", "adapmoe", "fiddler", "freetoken", "llama_cpp", "accelerate",
+    "cache_conditional", "pregated", "readme", "fate",
 )  # fmt: skip
 SEQUENCES = (0,)
 FIELDS = ("hits", "misses", "skipped", "hosted", "loads", "bytes", "stall_ns")

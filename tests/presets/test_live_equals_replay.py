@@ -19,6 +19,7 @@ RUNS = [
     ("lru", "rtx4090"),
     ("mixtral_offloading", "rtx4090"),
     ("hobbit_cooperative", "rtx4090"),
+    ("hobbit_balanced", "rtx4090"),
     ("fiddler", "rtx4090"),
     ("llama_cpp", "rtx4090"),
     ("llama_cpp", "orin"),

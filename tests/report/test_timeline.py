@@ -72,7 +72,7 @@ def played(*words: str, budget: str = "28MB") -> Played:
     scope="module",
     params=[
         ("policy=hobbit", "device=orin", "prefetcher.depth=3"),
-        ("policy=hobbit_cooperative", "device=rtx4090", "prefetcher.depth=3"),
+        ("policy=hobbit_cooperative", "device=rtx4090", "prefetcher=stacked_gate", "prefetcher.depth=3"),
         ("policy=moe_apex", "device=rtx4090", "device.host_memory=40MB", "prefetcher.depth=3"),
     ],
     ids=" ".join,
