@@ -85,10 +85,8 @@ def _bring(residency: Residency, keys: Sequence[ExpertKey]) -> list[ExpertKey]:
     evicted = []
     for key in keys:
         admitted = None if key in held else residency.admit(key, key.layer)
-        if admitted is not None:
-            residency.block(key)
-            if admitted[1] is not None:
-                evicted.append(admitted[1])
+        if admitted is not None and admitted[1] is not None:
+            evicted.append(admitted[1])
     return evicted
 
 

@@ -49,9 +49,7 @@ def hit_ratio(
                 for expert in held:
                     residency.block(ExpertKey(layer, expert, HIGH))
                 for expert in set(row) - set(held):
-                    key = ExpertKey(layer, expert, HIGH)
-                    if residency.admit(key, layer) is not None:
-                        residency.block(key)
+                    residency.admit(ExpertKey(layer, expert, HIGH), layer)
                 residency.release(layer)
                 hits += len(held)
                 demands += len(row)

@@ -36,6 +36,7 @@ def loads_of(component: CacheComponent, stream: Sequence[int], slots: int) -> in
         context.records.use(flat, 1, HIGH)
         if not residency.held(key.layer, key.expert):
             residency.admit(key, key.layer)
+            residency.release(key.layer)
             loads += 1
     return loads
 
