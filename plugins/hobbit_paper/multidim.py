@@ -72,30 +72,16 @@ class Multidim(ScoredCache):
         self._precise_uses = (records.high_uses, records.low_uses if own_level else records.high_uses)
         # Zero-dimensional arrays multiply faster than floats do.
         self._lru, self._lfu, self._lhu, fld = (np.array(weight) for weight in weights)
-        self._by_use: dict[int, npt.NDArray[np.float64]] = {}  # by level, as of the records' tick and token
-        self._as_of = (-1, -1)
         nearness = fld * (1 - layer_distances(layers) / layers)  # [L, L]: incoming, resident
         self._nearness = list(nearness.repeat(records.per_layer, axis=1))  # [L] rows [L * E]
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """p_t of every resident, [S], in [0, 1]."""
-        # Of all experts, then of the residents: one gather of [S] costs more than arithmetic on [L * E].
-        layer, _, level = incoming
-        as_of = (self._records.tick, self._records.token)
-        if as_of != self._as_of:
-            self._as_of = as_of
-            self._by_use.clear()
-        by_use = self._by_use.get(level)
-        if by_use is None:
-            by_use = self._by_use[level] = self._worth_by_use(level)
-        worth: npt.NDArray[np.float64] = by_use + self._nearness[layer]
-        return worth[pool.experts]
-
-    def _worth_by_use(self, level: int) -> npt.NDArray[np.float64]:
-        """What uses make of p_t, [L * E]: the same for all the copies of a layer, which use it first."""
         records = self._records
+        # Of all experts, then of the residents: one gather of [S] costs more than arithmetic on [L * E].
         worth: npt.NDArray[np.float64] = self._lru * records.last_token
         worth += self._lfu * records.uses
-        worth += self._lhu * self._precise_uses[level]
+        worth += self._lhu * self._precise_uses[pool.level]
         worth /= max(float(records.token), 1.0)
-        return worth
+        worth += self._nearness[incoming.layer]
+        return worth[pool.experts]
