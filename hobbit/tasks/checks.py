@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from hobbit.config.catalogue import POLICY, choices
 from hobbit.config.schema import HobbitConfig
@@ -25,10 +25,15 @@ def check_options(config: HobbitConfig) -> None:
         raise ConfigError(f"seed={config.seed} is out of range; give a number from 0 to 2^63 - 1")
     if config.max_new_tokens < 1:
         raise ConfigError(f"max_new_tokens={config.max_new_tokens} generates nothing; ask for at least 1")
-    for preset in config.compare:
-        if preset not in choices(POLICY):
-            raise ConfigError(f"compare: no policy is called {preset!r}{nearest(preset, choices(POLICY))}")
+    check_names(POLICY, config.compare, choices(POLICY), "compare: ")
     check_out(config.out)
+
+
+def check_names(kind: str, names: Iterable[str], known: Collection[str], where: str = "") -> None:
+    """Raise ConfigError for a name that is none of `known`, with the nearest; `where` begins the message."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{where}no {kind} is called {name!r}{nearest(name, known)}")
 
 
 def refuse_oracle(config: HobbitConfig, instead: str) -> None:
@@ -46,6 +51,4 @@ def check_sample(section: str, tokens: int, domains: Sequence[str]) -> None:
         raise ConfigError(f"{section}.tokens={tokens} measures nothing; ask for at least 1")
     if not domains:
         raise ConfigError(f"{section}.domains is empty; choose of {', '.join(DOMAINS)}")
-    for domain in domains:
-        if domain not in DOMAINS:
-            raise ConfigError(f"{section}.domains: no domain is called {domain!r}{nearest(domain, DOMAINS)}")
+    check_names("domain", domains, DOMAINS, f"{section}.domains: ")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hobbit.assembly import Assembly
 from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
@@ -47,7 +45,7 @@ class Recorded:
     @property
     def context(self) -> int:
         """Tokens of the longest sequence: what the KV cache has to hold."""
-        return int(np.diff(self.trace.sequence_starts, append=self.trace.tokens).max())
+        return int(self.trace.lengths.max())
 
     def scene(self, config: HobbitConfig, assembly: Assembly, notes: Sequence[str] = ()) -> Scene:
         """The scene of a replay, with all that is to be noted."""

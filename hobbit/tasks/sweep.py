@@ -13,13 +13,14 @@ from hobbit.config.catalogue import POLICY, choices
 from hobbit.config.compose import with_policy
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import SweepTask
-from hobbit.errors import ConfigError, HobbitError, nearest
+from hobbit.errors import ConfigError, HobbitError
 from hobbit.report.output import emit, write_out
 from hobbit.report.pictures.bounds import is_bound
 from hobbit.report.pictures.capacity import capacity_picture
 from hobbit.report.progress import Progress
 from hobbit.report.scene import Scene
 from hobbit.report.sweep import SweepPoint, SweepReport
+from hobbit.tasks.checks import check_names
 from hobbit.tasks.drawn import check_beside, check_drawn, files_of, write_beside
 from hobbit.tasks.recorded import Recorded, check_replay
 from hobbit.tasks.replays import assembled, replay_setup
@@ -46,10 +47,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
 def _check(task: SweepTask) -> None:
     if not task.policies or not task.shares:
         raise ConfigError("task.policies and task.shares must each have an entry")
-    known = choices(POLICY)
-    for policy in task.policies:
-        if policy not in known:
-            raise ConfigError(f"task.policies: no policy is called {policy!r}{nearest(policy, known)}")
+    check_names(POLICY, task.policies, choices(POLICY), "task.policies: ")
     for share in task.shares:
         if not 0 < share <= 1:
             raise ConfigError(f"task.shares: {share} is no share of the experts; give more than 0, at most 1")

@@ -88,6 +88,11 @@ class Trace:
         """M."""
         return len(self.sequence_starts)
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each sequence, [M]."""
+        return np.diff(self.sequence_starts, append=self.tokens)
+
     def passes(self, sequences: Iterable[int] | None = None) -> Iterator[Pass]:
         """The passes of the chosen sequences (all, in order, by default).
 

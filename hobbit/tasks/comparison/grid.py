@@ -14,7 +14,8 @@ from hobbit.config.compose import compose_overrides
 from hobbit.config.model import ModelOptions
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import CompareTask
-from hobbit.errors import ConfigError, nearest
+from hobbit.errors import ConfigError
+from hobbit.tasks.checks import check_names
 from hobbit.tasks.comparison.routing import check_lengths
 from hobbit.tasks.comparison.spec import CellSpec, digest, own_values, shared_values
 
@@ -124,9 +125,7 @@ def _names(group: str, asked: Sequence[str], overrides: Sequence[str], default: 
     known = choices(group)
     chosen = [word.partition("=")[2] for word in overrides if _key(word) == group]
     names = list(dict.fromkeys(asked or chosen[-1:] or default))
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"no {group} is called {name!r}{nearest(name, known)}")
+    check_names(group, names, known)
     return names
 
 
