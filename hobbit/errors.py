@@ -27,6 +27,10 @@ class ModelError(HobbitError):
     """A checkpoint that cannot be run: not an MoE, a missing shard, an unsupported family."""
 
 
+class BundleError(ModelError):
+    """A bundle that cannot be made or read: damaged, incomplete, or newer than this version."""
+
+
 class TraceError(HobbitError):
     """A trace that cannot be read, is newer than this version, or does not fit the run."""
 
