@@ -30,4 +30,4 @@ def test_routing_uses_most_experts_unevenly(family: str) -> None:
     for routing in trace.routings(next(trace.passes())):
         uses = np.bincount(routing.experts.ravel())
         assert np.count_nonzero(uses) >= 8  # of at most 16
-        assert uses.max() >= 2 * uses.min()
+        assert uses.max() >= 1.5 * uses.min()
