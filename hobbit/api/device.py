@@ -10,6 +10,8 @@ from hobbit.blob import BlobLayout
 from hobbit.types import ExpertKey
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
     from hobbit.api.costs import CostModel
@@ -39,7 +41,42 @@ class ExpertSource(Protocol):
 
 
 class ExpertPayload(Protocol):
-    """One layer's live activations: the maths of the experts, without knowing where weights came from."""
+    """One layer's live activations: T tokens of d values, each with K chosen experts.
+
+    A device runs the experts in one of two ways. With `compute` for each, it knows nothing of their maths.
+    Or, where it has kernels for the layer's `activation`, it reads `hidden`, `experts` and `weights`, runs
+    the pairs of token and expert itself and writes their sum into what `deliver` gives; then it calls
+    `compute` for none.
+    """
+
+    @property
+    def activation(self) -> str | None:
+        """What gates the experts of the layer: y = down_proj (act(gate) * up), (gate, up) the halves of
+        gate_up_proj x, no biases. "silu" is act's name; None: other maths, which `compute` alone knows."""
+        ...
+
+    @property
+    def hidden(self) -> torch.Tensor:
+        """The gate input, [T, d]."""
+        ...
+
+    @property
+    def experts(self) -> npt.NDArray[np.int64]:
+        """The experts chosen, [T, K]; negative where a selection does not count."""
+        ...
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """What each output weighs in the sum, [T, K], where `hidden` is; complete once all skips are known.
+
+        The weight of a selection that is skipped or does not count means nothing: leave it out.
+        """
+        ...
+
+    def deliver(self) -> torch.Tensor:
+        """The layer's output [T, d], for the device to write: the sum of its experts' outputs times their
+        weights, added in ascending order of experts."""
+        ...
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Run one expert on the tokens that chose it, and keep its output for the combination."""

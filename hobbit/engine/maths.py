@@ -9,19 +9,21 @@ import torch
 from torch.nn.functional import linear
 
 from hobbit.engine.anatomy import MoELayer
+from hobbit.engine.plain_gate import plain_activation
 
 
 class ExpertMaths:
     """Runs an expert of one layer on weights from anywhere: up product, gate, down product.
 
     The gating mechanism is the module's own, so that a family's activation, clamps and order of gate and up
-    are never repeated here.
+    are never repeated here. `activation` names what gates a plain gated expert, see `ExpertPayload`.
     """
 
-    __slots__ = ("_act", "_bias", "_has_gate", "_norm", "_transposed", "_up")
+    __slots__ = ("_act", "_bias", "_has_gate", "_norm", "_transposed", "_up", "activation")
 
     def __init__(self, layer: MoELayer) -> None:
         traits, experts = layer.traits, cast(Any, layer.experts)
+        self.activation = plain_activation(layer.experts, traits)
         self._up = traits.up_name
         self._act = experts._apply_gate if traits.has_gate else experts.act_fn
         self._transposed = traits.is_transposed

@@ -20,7 +20,10 @@ class ExpertCall:
     ascending order, as transformers' eager experts do, so the result is bit for bit the same.
     """
 
-    __slots__ = ("_groups", "_hidden", "_maths", "_outputs", "_renormalise", "_skipped", "_weights")
+    __slots__ = (
+        "_experts", "_groups", "_hidden", "_maths", "_output", "_outputs", "_renormalise",
+        "_skipped", "_weights",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -33,10 +36,40 @@ class ExpertCall:
         self._maths = maths
         self._hidden = hidden
         self._weights = weights
-        self._groups = TokenGroups(experts)
+        self._experts = experts
+        self._groups: TokenGroups | None = None
+        self._output: torch.Tensor | None = None
         self._outputs: dict[int, torch.Tensor] = {}
         self._skipped: list[int] = []
         self._renormalise = renormalise
+
+    @property
+    def activation(self) -> str | None:
+        """See `ExpertPayload`."""
+        return self._maths.activation
+
+    @property
+    def hidden(self) -> torch.Tensor:
+        """See `ExpertPayload`."""
+        return self._hidden
+
+    @property
+    def experts(self) -> npt.NDArray[np.int64]:
+        """See `ExpertPayload`."""
+        return self._experts
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """See `ExpertPayload`."""
+        if self._skipped and self._renormalise:
+            return self._grouped().without(self._skipped, self._weights)
+        return self._weights
+
+    def deliver(self) -> torch.Tensor:
+        """See `ExpertPayload`."""
+        if self._output is None:
+            self._output = torch.empty_like(self._hidden)
+        return self._output
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Run one expert, where its `tensors` are, on the tokens that chose it; keeps the output [t, d]."""
@@ -44,7 +77,7 @@ class ExpertCall:
         if hidden.shape[0] == 1:
             state = hidden
         else:
-            state = hidden[self._groups.tokens(expert).to(hidden.device)]
+            state = hidden[self._grouped().tokens(expert).to(hidden.device)]
         there = tensors["down_proj"].device
         if there == hidden.device:
             self._outputs[expert] = self._maths(state, tensors)
@@ -64,7 +97,8 @@ class ExpertCall:
         if routing.kept is not None:
             experts = np.where(routing.kept, experts, NOBODY)
             weights = np.where(routing.kept, weights, np.float32(0))
-        self._groups = TokenGroups(experts)
+        self._experts = experts
+        self._groups = None
         self._weights = torch.from_numpy(weights).to(self._weights)
 
     def combine(self) -> torch.Tensor:
@@ -73,27 +107,34 @@ class ExpertCall:
         Raises:
             RuntimeError: if a chosen expert was neither computed nor skipped.
         """
-        unserved = self._groups.count - len(self._outputs) - len(self._skipped)
+        if self._output is not None:
+            return self._output
+        groups = self._grouped()
+        unserved = groups.count - len(self._outputs) - len(self._skipped)
         if unserved:
             raise RuntimeError(f"{unserved} chosen experts were neither computed nor skipped")
-        weights = self._weights
-        if self._skipped and self._renormalise:
-            weights = self._groups.without(self._skipped, weights)
+        weights = self.weights
         final = torch.zeros_like(self._hidden)
         if final.shape[0] == 1:
-            self._add_one_token(final, weights)
+            self._add_one_token(final, weights, groups)
         else:
-            self._add_tokens(final, weights)
+            self._add_tokens(final, weights, groups)
         return final
 
-    def _add_one_token(self, final: torch.Tensor, weights: torch.Tensor) -> None:
+    def _add_one_token(self, final: torch.Tensor, weights: torch.Tensor, groups: TokenGroups) -> None:
         # Columns, not scalars: a 0-dim weight would not promote bf16 outputs to its float32.
         columns = torch.split(weights, 1, dim=1)
         for expert, output in sorted(self._outputs.items()):
-            final += (output * columns[self._groups.rank(expert)]).to(final.dtype)
+            final += (output * columns[groups.rank(expert)]).to(final.dtype)
 
-    def _add_tokens(self, final: torch.Tensor, weights: torch.Tensor) -> None:
+    def _add_tokens(self, final: torch.Tensor, weights: torch.Tensor, groups: TokenGroups) -> None:
         for expert, output in sorted(self._outputs.items()):
-            tokens = self._groups.tokens(expert).to(final.device)
-            ranks = self._groups.ranks(expert).to(final.device)
+            tokens = groups.tokens(expert).to(final.device)
+            ranks = groups.ranks(expert).to(final.device)
             final.index_add_(0, tokens, (output * weights[tokens, ranks, None]).to(final.dtype))
+
+    def _grouped(self) -> TokenGroups:
+        """Which tokens chose which expert; not worked out where the device does all."""
+        if self._groups is None:
+            self._groups = TokenGroups(self._experts)
+        return self._groups

@@ -101,6 +101,26 @@ def test_a_selection_that_is_not_kept_needs_no_expert(tokens: int, renormalise: 
     assert torch.equal(call.combine(), eager(hidden, chosen, weights * torch.from_numpy(kept)))
 
 
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_what_a_device_delivers_is_the_output(tokens: int) -> None:
+    call, index, (hidden, _, _) = call_of(3, tokens)
+    assert torch.equal(call.hidden, hidden) and np.array_equal(call.experts, index)
+    call.deliver().copy_(hidden * 2)
+    assert torch.equal(call.combine(), hidden * 2)
+
+
+def test_a_device_sees_the_routing_in_force_and_the_weights_after_skips() -> None:
+    call, index, (_, chosen, weights) = call_of(3, 1, renormalise=True)
+    left_out = int(index[0, 0])
+    call.skip(left_out)
+    kept = weights * (chosen != left_out)
+    assert torch.equal(call.weights, kept * (weights.sum() / kept.sum()))
+    call, index, (_, _, weights) = call_of(3, 6)
+    kept_pairs = index != index[0, 0]
+    call.reroute(Routing(index, weights.numpy(), kept=kept_pairs))
+    assert np.array_equal(call.experts >= 0, kept_pairs)
+
+
 @pytest.mark.parametrize("forget", [lambda experts: experts[1:], lambda experts: []])
 def test_an_expert_that_nobody_served_is_an_error(forget: Callable[[list[int]], list[int]]) -> None:
     call, index, _ = call_of(3, 6)
