@@ -173,6 +173,10 @@ class DeviceComponent(Component):
         """None if the device can be used here, else why not, in a few words. Must not import torch."""
         return None
 
+    def records_steps(self) -> bool:
+        """True if decode steps are to be replayed from recordings, for which the device has to be CUDA."""
+        return False
+
     def build(self, context: Context) -> Device:
         """The device."""
         raise NotImplementedError

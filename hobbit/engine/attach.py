@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from hobbit.engine.attachment import Attachment
+from hobbit.engine.graphs import CudaTape
 from hobbit.engine.serving import Recorder
 from hobbit.engine.weights import NativeSource
 from hobbit.runtime import Runtime
@@ -17,13 +19,14 @@ def attach(
     store: NativeSource | None,
     recorder: Recorder | None = None,
     depth: int | None = None,
+    graphs: bool = False,
 ) -> Attachment:
     """Let `runtime` serve the experts of `model` from now on; `recorder` hears of the routing.
 
     The model moves to where the device keeps activations. The experts' own parameters are freed, since the
     store holds them (None: they stay, for a runtime that serves the model's own weights). `depth` layers of
-    gate look-ahead are computed, by default as many as the runtime wants; a recorder may want
-    more.
+    gate look-ahead are computed, by default as many as the runtime wants; a recorder may want more. With
+    `graphs`, decode steps over a static KV cache are replayed from CUDA graphs, on devices that have them.
 
     Raises:
         ModelError: if the model is not a mixture of experts that hobbit can run.
@@ -35,4 +38,7 @@ def attach(
     if recorder is not None or runtime.router.needs_logits:
         attachment.catch_logits()
     attachment.listen(recorder)
+    place = torch.device(runtime.device.place)
+    if graphs and place.type == "cuda":
+        attachment.record_steps(CudaTape(place))
     return attachment

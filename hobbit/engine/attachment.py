@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from hobbit.engine import experts
 from hobbit.engine.anatomy import MoELayer, find_layers
 from hobbit.engine.experts import AttachedLayer
+from hobbit.engine.graphs import DecodeGraphs, Tape
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.passes import PassHooks
 from hobbit.engine.serving import LayerServer, Recorder
@@ -42,6 +43,7 @@ class Attachment:
         self._attached = [AttachedLayer(layer, server) for layer in self.layers]
         self._passes = PassHooks(self.layers[0].trunk, server)
         self._handles: list[RemovableHandle] = []
+        self._graphs: DecodeGraphs | None = None
         self._before = _implementation(model)
         self._detached: bool | None = None
         for layer, attached in zip(self.layers, self._attached, strict=True):
@@ -77,12 +79,23 @@ class Attachment:
             lookahead = None
         for attached in self._attached:
             attached.lookahead = lookahead
+        self._forget_graphs()
 
     def catch_logits(self) -> None:
         """Pass the router's logits on with the routing from now on, where routers give them."""
         for layer, attached in zip(self.layers, self._attached, strict=True):
             if layer.router is not None:
                 self._handles.append(layer.router.register_forward_hook(_catcher(attached)))
+        self._forget_graphs()
+
+    def record_steps(self, tape: Tape) -> None:
+        """Replay decode steps from recordings on `tape` from now on, where they can be recorded."""
+        self._graphs = DecodeGraphs(self.model, self._attached, self._passes, tape, self.notes)
+
+    @property
+    def static_cache(self) -> bool:
+        """True if decoding wants a KV cache that keeps its place: steps are recorded, the model allows it."""
+        return self._graphs is not None and bool(getattr(self.model, "_can_compile_fullgraph", False))
 
     def renormalise(self, on: bool) -> None:
         """Whether gate weights that remain after a skip are scaled to keep their sum."""
@@ -100,6 +113,8 @@ class Attachment:
         return self._detached
 
     def _give_back(self) -> bool:
+        if self._graphs is not None:
+            self._graphs.remove()
         self._passes.remove()
         for handle in self._handles:
             handle.remove()
@@ -118,6 +133,10 @@ class Attachment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.detach()
+
+    def _forget_graphs(self) -> None:
+        if self._graphs is not None:
+            self._graphs.forget()
 
     def _serve(self, server: LayerServer, recorder: Recorder | None) -> None:
         self._server = self._passes.server = server

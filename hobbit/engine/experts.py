@@ -6,7 +6,8 @@ transformers' experts interface, so no model code is ours.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Protocol
+
 import torch
 from torch import nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
@@ -16,6 +17,7 @@ from hobbit.engine.anatomy import MoELayer
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.maths import ExpertMaths
 from hobbit.engine.payload import ExpertCall
+from hobbit.engine.readback import Readback
 from hobbit.engine.serving import LayerServer, Recorder
 from hobbit.errors import ModelError
 
@@ -23,39 +25,70 @@ IMPLEMENTATION = "hobbit"
 _SLOT = "hobbit_layer"
 
 
-class AttachedLayer:
-    """One MoE layer in our hands: turns a call of its experts module into a served layer."""
+class Cut(Protocol):
+    """Takes a layer's call while a forward pass is recorded: nothing is computed then."""
 
-    __slots__ = ("_index", "_maths", "logits", "lookahead", "recorder", "renormalise", "server")
+    def __call__(self, layer: AttachedLayer, hidden: torch.Tensor, weights: torch.Tensor,
+                 readback: Readback) -> torch.Tensor:  # fmt: skip
+        """Where the output [T, d] for `hidden` [T, d] will lie once the recording is replayed."""
+        ...
+
+
+class AttachedLayer:
+    """One MoE layer in our hands: turns a call of its experts module into a served layer.
+
+    `cut`, if set, takes the calls instead: a forward pass is being recorded, not run.
+    """
+
+    __slots__ = ("_maths", "cut", "index", "logits", "lookahead", "recorder", "renormalise", "server")
 
     def __init__(self, layer: MoELayer, server: LayerServer) -> None:
-        self._index = layer.index
+        self.index = layer.index
         self._maths = ExpertMaths(layer)
         self.server = server
         self.recorder: Recorder | None = None
         self.lookahead: GateLookahead | None = None
         self.logits: torch.Tensor | None = None
         self.renormalise = False
+        self.cut: Cut | None = None
 
     def forward(self, hidden: torch.Tensor, index: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Output [T, d] of the experts `index` [T, K] with `weights` [T, K] on `hidden` [T, d]."""
         weights = weights.detach()
-        experts = index.cpu().numpy()
-        routing = Routing(experts, weights.float().cpu().numpy(), *self._read(hidden))
+        logits, ahead = self._read(hidden)
+        if self.cut is None and hidden.device.type == "cpu":
+            return self.serve(hidden, weights, _routing(index, weights, logits, ahead))
+        readback = Readback.pack(index, weights, logits, ahead)
+        if self.cut is not None:
+            return self.cut(self, hidden, weights, readback)
+        return self.serve(hidden, weights, readback.routing(readback.packed.cpu().numpy()))
+
+    def serve(self, hidden: torch.Tensor, weights: torch.Tensor, routing: Routing) -> torch.Tensor:
+        """Output [T, d] for `hidden` [T, d], routed as `routing` says; `weights` [T, K] are on its device."""
         if self.recorder is not None:
-            self.recorder.layer(self._index, routing)
-        call = ExpertCall(self._maths, hidden, weights, experts, self.renormalise)
-        self.server.layer(self._index, routing, call)
+            self.recorder.layer(self.index, routing)
+        call = ExpertCall(self._maths, hidden, weights, routing.experts, self.renormalise)
+        self.server.layer(self.index, routing, call)
         return call.combine()
 
-    def _read(self, hidden: torch.Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _read(self, hidden: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Router logits [T, E] if a hook caught them, and the look-ahead [D, T, E] if wanted."""
         caught, self.logits = self.logits, None
-        logits = None
-        if caught is not None:
-            logits = caught.detach().reshape(len(hidden), -1).float().cpu().numpy()
-        ahead = self.lookahead.logits(self._index, hidden) if self.lookahead is not None else None
+        logits = None if caught is None else caught.detach().reshape(len(hidden), -1)
+        ahead = self.lookahead.project(self.index, hidden) if self.lookahead is not None else None
         return logits, ahead
+
+
+def _routing(
+    index: torch.Tensor, weights: torch.Tensor, logits: torch.Tensor | None, ahead: torch.Tensor | None
+) -> Routing:
+    """Routing from tensors in host memory, which need no packing."""
+    return Routing(
+        index.numpy(),
+        weights.float().numpy(),
+        None if logits is None else logits.float().numpy(),
+        None if ahead is None else ahead.float().numpy(),
+    )
 
 
 def free(module: nn.Module) -> bool:

@@ -18,13 +18,17 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """`sample`: draw from the model's distribution with `seed`, else greedy. `stop`: texts that end it."""
+    """`sample`: draw from the model's distribution with `seed`, else greedy. `stop`: texts that end it.
+
+    `static_cache`: a KV cache allocated at its full length at once, which recorded steps need.
+    """
 
     max_new_tokens: int = 64
     sample: bool = False
     temperature: float = 1.0
     seed: int = 0
     stop: Sequence[str] = ()
+    static_cache: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ def generate(
     sampling = (
         {"do_sample": True, "temperature": options.temperature} if options.sample else {"do_sample": False}
     )
+    cache = {"cache_implementation": "static"} if options.static_cache else {}
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(options.seed)
         model.generate(
@@ -82,6 +87,8 @@ def generate(
             attention_mask=torch.ones_like(ids),
             max_new_tokens=options.max_new_tokens,
             streamer=streamer,
+            disable_compile=True,  # what would be compiled calls us in its middle
+            **cache,
             **stop,
             **sampling,
         )  # type: ignore[operator]

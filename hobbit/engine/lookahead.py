@@ -30,16 +30,19 @@ class GateLookahead:
         self._slices = self._stack() if self.readable else []
 
     def logits(self, layer: int, state: torch.Tensor) -> npt.NDArray[np.float32] | None:
+        """`project`, on the host."""
+        every = self.project(layer, state)
+        return None if every is None else every.float().cpu().numpy()
+
+    def project(self, layer: int, state: torch.Tensor) -> torch.Tensor | None:
         """[D, T, E] for the gate input `state` [T, d] of `layer`; D falls at the end, None instead of 0."""
         later = range(layer + 1, min(layer + 1 + self.depth, self._layers))
         if not later or not self.readable:
             return None
         if self._slices:
             flat = self._slices[layer].logits(state)  # [T, D * E]
-            every = flat.view(len(state), len(later), self._experts).transpose(0, 1)
-        else:
-            every = torch.stack([self._gates[index].logits(state) for index in later])
-        return every.float().cpu().numpy()
+            return flat.view(len(state), len(later), self._experts).transpose(0, 1)
+        return torch.stack([self._gates[index].logits(state) for index in later])
 
     def _stack(self) -> list[LinearGate]:
         """For each layer, the next `depth` linear gates as one; empty if they do not stack."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ class PassHooks:
     def __init__(self, trunk: nn.Module, server: LayerServer) -> None:
         self.server = server
         self.recorder: Recorder | None = None
+        self._muted = False
         self._parameters = list(inspect.signature(trunk.forward).parameters)
         self._handles = (
             trunk.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -32,8 +34,17 @@ class PassHooks:
         for handle in self._handles:
             handle.remove()
 
-    def _begin(self, trunk: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        given = {**dict(zip(self._parameters, args, strict=False)), **kwargs}
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Say nothing of passes that are recorded and not run."""
+        self._muted = True
+        try:
+            yield
+        finally:
+            self._muted = False
+
+    def begin(self, given: Mapping[str, Any]) -> None:
+        """A pass with these arguments (`input_ids` or `inputs_embeds`, perhaps `past_key_values`) begins."""
         ids: torch.Tensor | None = given.get("input_ids")
         shape = ids.shape if ids is not None else given["inputs_embeds"].shape[:2]
         cache = given.get("past_key_values")
@@ -46,7 +57,16 @@ class PassHooks:
                 self.recorder.begin_sequence()
             self.recorder.begin_pass([] if ids is None else ids.flatten().tolist())
 
-    def _end(self, trunk: nn.Module, args: tuple[Any, ...], output: object) -> None:
+    def end(self) -> None:
+        """The pass is over."""
         self.server.end_pass()
         if self.recorder is not None:
             self.recorder.end_pass()
+
+    def _begin(self, trunk: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if not self._muted:
+            self.begin({**dict(zip(self._parameters, args, strict=False)), **kwargs})
+
+    def _end(self, trunk: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        if not self._muted:
+            self.end()

@@ -87,7 +87,7 @@ def open_session(
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None
     recorder = None if depth is None else TraceRecorder(_header(own, name, depth, setup.seed))
     try:
-        attachment = attach(model, assembly.runtime, live, recorder, depth)
+        attachment = attach(model, assembly.runtime, live, recorder, depth, setup.device.records_steps())
     except BaseException:
         assembly.close()
         raise

@@ -80,6 +80,7 @@ class Live:
             temperature=config.temperature or 1.0,
             seed=config.seed,
             stop=() if config.stop is None else (config.stop,),
+            static_cache=session.attachment.static_cache,
         )
         clock = session.assembly.runtime.device.now_ns
         return generate(session.model, session.tokenizer, prompt, options, clock, on_text)

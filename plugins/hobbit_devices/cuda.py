@@ -24,7 +24,8 @@ ABSENT = "device=cuda: no CUDA device is visible; use device=cpu or device=auto"
 class CudaDevice(TorchComponent):
     """An NVIDIA GPU: copies from pinned memory on a stream of their own, experts in plain torch.
 
-    The default rates are an H200's, as its simulated profile has them.
+    The default rates are an H200's, as its simulated profile has them. `graphs`: replay decode steps from
+    CUDA graphs, cut at the experts, where the KV cache is static.
     """
 
     name: ClassVar[str] = "cuda"
@@ -37,6 +38,7 @@ class CudaDevice(TorchComponent):
     link_latency_us: float = 2.5
     host_tflops: float = 2.0
     host_gb_s: float = 62.0
+    graphs: bool = True
 
     def available(self) -> str | None:
         """A look at torch's build and the driver's files; `build` asks the driver itself."""
@@ -59,6 +61,10 @@ class CudaDevice(TorchComponent):
         if not torch.cuda.is_available():
             raise DeviceError(ABSENT)
         return torch.cuda.mem_get_info()[0]
+
+    def records_steps(self) -> bool:
+        """As `graphs` says."""
+        return self.graphs
 
     def build(self, context: Context) -> TorchDevice:
         """The device. Raises DeviceError where there is none."""

@@ -1,0 +1,104 @@
+"""DecodeGraphs: a model's decode steps, recorded once and replayed."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from hobbit.engine.experts import AttachedLayer
+from hobbit.engine.graphs.inputs import CACHE, signature
+from hobbit.engine.graphs.step import RecordedStep
+from hobbit.engine.graphs.tape import Tape
+from hobbit.engine.passes import PassHooks
+
+
+class DecodeGraphs:
+    """Stands in for `model.forward`: steps that can be recorded are, the second time they come.
+
+    The first time runs as it is and warms up what must not happen in a recording. One recording is kept,
+    that of the latest KV cache. Where recording fails it is not tried again, and `notes` says why.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        layers: list[AttachedLayer],
+        passes: PassHooks,
+        tape: Tape,
+        notes: list[str],
+    ) -> None:
+        self._notes = notes
+        self._failed = False
+        self._model = model
+        self._layers = layers
+        self._passes = passes
+        self._tape = tape
+        self._own = "forward" in vars(model)  # somebody else stands in for the class's own already
+        self._forward: Callable[..., Any] = model.forward
+        self._names = list(inspect.signature(self._forward).parameters)
+        self._seen: Hashable | None = None
+        self._cache: weakref.ref[Any] | None = None
+        self._step: RecordedStep | None = None
+        self._put()
+
+    def forget(self) -> None:
+        """What is computed between the experts has changed: record it anew."""
+        self._seen = self._cache = self._step = None
+
+    def remove(self) -> None:
+        """Give the model its own `forward` back."""
+        self.forget()
+        if self._own:
+            self._model.forward = self._forward
+        else:
+            del self._model.forward
+
+    def _put(self) -> None:
+        @functools.wraps(self._forward)  # generate reads the signature
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return self._call({**dict(zip(self._names, args, strict=False)), **kwargs})
+
+        self._model.forward = forward
+
+    def _call(self, given: Mapping[str, Any]) -> Any:
+        if self._cache is not None and given.get(CACHE) is not self._cache():
+            self.forget()  # a new cache is about to be filled: the memory of the old one is wanted
+        key = None if self._failed or torch.is_grad_enabled() else signature(given)
+        if key is None:
+            return self._forward(**given)
+        if key != self._seen:
+            self.forget()
+            self._seen, self._cache = key, weakref.ref(given[CACHE])
+            return self._forward(**given)
+        if self._step is None and not self._record(given):
+            return self._forward(**given)
+        return self._run(given)
+
+    def _record(self, given: Mapping[str, Any]) -> bool:
+        try:
+            with self._passes.muted():
+                self._step = RecordedStep(self._tape, self._layers, self._forward, given)
+        except RuntimeError as error:
+            self._failed = True
+            self._notes.append(
+                f"decode steps are launched one operation at a time: recording one failed ({_line(error)})"
+            )
+            return False
+        return True
+
+    def _run(self, given: Mapping[str, Any]) -> Any:
+        assert self._step is not None
+        self._passes.begin(given)
+        output = self._step.run(given)
+        self._passes.end()
+        return output
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,87 @@
+"""Tape: records what is launched on a device, so that it can be launched again at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import torch
+
+Replay = Callable[[], None]
+"""Launches a recorded stretch again, on the current stream, with the same addresses."""
+
+
+class Tape(Protocol):
+    """Records stretches of work: `begin`, some launches, `end`, all inside `recording`."""
+
+    def recording(self) -> AbstractContextManager[None]:
+        """The surroundings of one recording; whatever was begun and not ended is given up on an error."""
+        ...
+
+    def begin(self) -> None:
+        """Record what is launched from now on, instead of running it."""
+        ...
+
+    def end(self) -> Replay:
+        """Stop, and give what was recorded since `begin`."""
+        ...
+
+    def host(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A host tensor like `tensor`, fit to be copied to without waiting."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until what was launched so far is done."""
+        ...
+
+
+class CudaTape:
+    """CUDA graphs that share one memory pool, hence to be replayed in the order they were recorded in."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._open: torch.cuda.CUDAGraph | None = None
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """See `Tape`. Recording needs a stream of its own, and nothing half-freed in the allocator."""
+        torch.cuda.synchronize(self._device)
+        gc.collect()
+        torch.cuda.empty_cache()
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            if self._open is not None:
+                self._open.capture_end()
+                self._open = None
+            current.wait_stream(self._stream)
+
+    def begin(self) -> None:
+        """See `Tape`. Other threads may go on allocating and copying meanwhile."""
+        self._open = torch.cuda.CUDAGraph()
+        self._open.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+
+    def end(self) -> Replay:
+        """See `Tape`."""
+        assert self._open is not None
+        graph, self._open = self._open, None
+        graph.capture_end()
+        replay: Replay = graph.replay
+        return replay
+
+    def host(self, tensor: torch.Tensor) -> torch.Tensor:
+        """See `Tape`: pinned."""
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+
+    def finish(self) -> None:
+        """See `Tape`: spins on an event behind the current stream's work."""
+        self._done.record(torch.cuda.current_stream(self._device))
+        self._done.synchronize()
