@@ -63,11 +63,20 @@ class AttachedLayer:
             return self.cut(self, hidden, weights, readback)
         return self.serve(hidden, weights, readback.routing(readback.packed.cpu().numpy()))
 
-    def serve(self, hidden: torch.Tensor, weights: torch.Tensor, routing: Routing) -> torch.Tensor:
-        """Output [T, d] for `hidden` [T, d], routed as `routing` says; `weights` [T, K] are on its device."""
+    def serve(
+        self,
+        hidden: torch.Tensor,
+        weights: torch.Tensor,
+        routing: Routing,
+        into: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Output [T, d] for `hidden` [T, d], routed as `routing` says; `weights` [T, K] are on its device.
+
+        It lies in `into`, if that is given and the device can write there.
+        """
         if self.recorder is not None:
             self.recorder.layer(self.index, routing)
-        call = ExpertCall(self._maths, hidden, weights, routing.experts, self.renormalise)
+        call = ExpertCall(self._maths, hidden, weights, routing.experts, self.renormalise, into)
         self.server.layer(self.index, routing, call)
         return call.combine()
 

@@ -17,11 +17,12 @@ class ExpertCall:
     """One call of an experts module: `hidden` [T, d], `weights` [T, K] and the experts chosen, [T, K].
 
     Experts may be computed in any order and on any device. `combine` weighs and adds their outputs in
-    ascending order, as transformers' eager experts do, so the result is bit for bit the same.
+    ascending order, as transformers' eager experts do, so the result is bit for bit the same. A device that
+    delivers instead writes `into` [T, d], if that is given.
     """
 
     __slots__ = (
-        "_experts", "_groups", "_hidden", "_maths", "_output", "_outputs", "_renormalise",
+        "_experts", "_groups", "_hidden", "_into", "_maths", "_output", "_outputs", "_renormalise",
         "_skipped", "_weights",
     )  # fmt: skip
 
@@ -32,12 +33,14 @@ class ExpertCall:
         weights: torch.Tensor,
         experts: npt.NDArray[np.int64],
         renormalise: bool = False,
+        into: torch.Tensor | None = None,
     ) -> None:
         self._maths = maths
         self._hidden = hidden
         self._weights = weights
         self._experts = experts
         self._groups: TokenGroups | None = None
+        self._into = into
         self._output: torch.Tensor | None = None
         self._outputs: dict[int, torch.Tensor] = {}
         self._skipped: list[int] = []
@@ -68,7 +71,7 @@ class ExpertCall:
     def deliver(self) -> torch.Tensor:
         """See `ExpertPayload`."""
         if self._output is None:
-            self._output = torch.empty_like(self._hidden)
+            self._output = torch.empty_like(self._hidden) if self._into is None else self._into
         return self._output
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -65,6 +65,7 @@ def running(
     slots: int,
     recorder: Recorder | None = None,
     depth: int | None = None,
+    graphs: bool = False,
 ) -> Iterator[Run]:
     """`model` with `policy` behind its experts, and room for `slots` experts in the checkpoint's dtype."""
     layers = find_layers(model)
@@ -79,7 +80,7 @@ def running(
     )  # fmt: skip
     assembly = assemble(setup, geometry, tokens=CONTEXT, live=live)
     try:
-        with attach(model, assembly.runtime, live, recorder, depth) as attachment:
+        with attach(model, assembly.runtime, live, recorder, depth, graphs) as attachment:
             yield Run(model, live, assembly, attachment)
     finally:
         assembly.close()

@@ -70,7 +70,9 @@ class RecordedStep:
             stretch.replay()
             self._tape.finish()
             routing = stretch.readback.routing(stretch.values)
-            stretch.output.copy_(stretch.layer.serve(stretch.hidden, stretch.weights, routing))
+            output = stretch.layer.serve(stretch.hidden, stretch.weights, routing, stretch.output)
+            if output is not stretch.output:
+                stretch.output.copy_(output)
         self._last()
         return self._output
 

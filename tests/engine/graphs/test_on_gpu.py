@@ -1,0 +1,40 @@
+"""Decode steps from CUDA graphs, on the real hardware: what the model gives without them, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hobbit_devices.cuda import CudaDevice
+from hobbit_paper.stacked_gate import StackedGateComponent
+
+from tests.engine.models import FAMILIES, tiny_model
+from tests.engine.runs import Policy, prompts, running
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible"),
+]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_graphs_change_no_bit_and_no_count(family: str, batch: int) -> None:
+    ids, mask = (tensor.cuda() for tensor in prompts(batch, 16))
+    logits, counts = [], []
+    for graphs in (False, True):
+        policy = Policy(prefetcher=StackedGateComponent(), device=CudaDevice(graphs=graphs))
+        with running(tiny_model(family), policy, 12, graphs=graphs) as run:
+            for _ in range(2):
+                out = run.model.generate(
+                    ids, attention_mask=mask, max_new_tokens=8, do_sample=False, disable_compile=True,
+                    cache_implementation="static", output_logits=True, return_dict_in_generate=True,
+                )  # fmt: skip
+            logits.append(torch.stack(out.logits))
+            counts.append(replace(run.assembly.metrics.decode, stall_ns=0, time_ns=0))
+            assert run.attachment.static_cache is graphs
+            assert not any("recording" in note for note in run.attachment.notes)
+    assert torch.equal(*logits)
+    assert counts[0] == counts[1]
