@@ -68,7 +68,7 @@ class Assembly:
 
     def report(self) -> DeviceReport:
         """What the passes have taken so far; placing experts before them is not counted."""
-        return self.runtime.device.report().since(self.start)
+        return _report(self.runtime.device, self.source).since(self.start)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -76,8 +76,10 @@ class Assembly:
         return self.context.precisions
 
     def close(self) -> None:
-        """Release the device."""
+        """Release the device, then what it read from."""
         self.runtime.device.close()
+        if self.source is not None:
+            self.source.close()
 
 
 def assemble(
@@ -105,13 +107,13 @@ def assemble(
     try:
         return _connect(parts, setup, tokens, live, observers)
     except BaseException:
-        parts.device.close()
+        parts.close()
         raise
 
 
 @dataclass(slots=True)
 class _Parts:
-    """The components of one run, built but not yet connected."""
+    """The components of one run, built but not yet connected; `source` comes with the connection."""
 
     context: Context
     quantizer: Quantizer
@@ -120,6 +122,13 @@ class _Parts:
     router: Router
     prefetcher: Prefetcher
     cache: CachePolicy
+    source: ExpertSource | None = None
+
+    def close(self) -> None:
+        """Release the device, then what it read from."""
+        self.device.close()
+        if self.source is not None:
+            self.source.close()
 
 
 def _build(setup: Setup, geometry: Geometry, future: npt.NDArray[np.int64] | None, past: Past) -> _Parts:
@@ -160,7 +169,7 @@ def _connect(
     allocations = _allocations(plan, parts.cache, context.geometry)
     residency = Residency(shape, allocations, parts.cache, staging)
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
-    source = _prepare(parts, plan, parse_size(setup.transfers.block, "transfers.block"), live)
+    _prepare(parts, plan, parse_size(setup.transfers.block, "transfers.block"), live)
     metrics = Metrics(len(context.precisions), device)
     runtime = Runtime(
         shape, device, parts.loader, parts.prefetcher, parts.cache, parts.router, context.records, residency,
@@ -170,7 +179,16 @@ def _connect(
     placed = transfers.warm(_first_residents(parts.cache, allocations))
     if placed:
         notes.append(f"{placed} experts placed before the first token")
-    return Assembly(runtime, metrics, plan, context, parts.quantizer, source, notes, device.report())
+    start = _report(device, parts.source)
+    return Assembly(runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start)
+
+
+def _report(device: Device, source: ExpertSource | None) -> DeviceReport:
+    """The device's report, with the store's own streams where they run on the same clock."""
+    report = device.report()
+    if source is not None and not report.simulated:
+        source.add_streams(report)
+    return report
 
 
 def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> list[ExpertKey]:
@@ -182,16 +200,13 @@ def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> l
     ]
 
 
-def _prepare(
-    parts: _Parts, plan: MemoryPlan, block_bytes: int, live: LiveExperts | None
-) -> ExpertSource | None:
-    """Let the device allocate its slots, for the live model's blobs where there is one; their source."""
+def _prepare(parts: _Parts, plan: MemoryPlan, block_bytes: int, live: LiveExperts | None) -> None:
+    """Open the source of the live model's blobs, if there is one, and let the device allocate its slots."""
     specs = live.specs() if live else parts.context.geometry.expert_tensors()
     layouts = tuple(parts.quantizer.layout(specs, precision) for precision in parts.context.precisions)
-    source = live.source(parts.quantizer, layouts) if live else None
+    parts.source = live.source(parts.quantizer, layouts) if live else None
     slots = (plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:])
-    parts.device.prepare(SlotLayout(slots, layouts), parts.quantizer, source, block_bytes)
-    return source
+    parts.device.prepare(SlotLayout(slots, layouts), parts.quantizer, parts.source, block_bytes)
 
 
 def _device(setup: Setup) -> DeviceComponent:

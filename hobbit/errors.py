@@ -31,6 +31,10 @@ class BundleError(ModelError):
     """A bundle that cannot be made or read: damaged, incomplete, or newer than this version."""
 
 
+class StoreError(HobbitError):
+    """An expert that cannot be read from where it is stored, or is not what was stored."""
+
+
 class TraceError(HobbitError):
     """A trace that cannot be read, is newer than this version, or does not fit the run."""
 

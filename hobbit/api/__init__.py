@@ -19,7 +19,7 @@ from hobbit.api.component import (
     RouterComponent,
 )
 from hobbit.api.costs import CostModel, host_is_faster, least_maximum
-from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, ExpertSource, Job, SlotLayout
+from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, Job, SlotLayout
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
 from hobbit.api.past import Past, PastRequest, no_past
@@ -27,6 +27,7 @@ from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, Residency
 from hobbit.api.quantizer import Quantizer
 from hobbit.api.records import Records
 from hobbit.api.router import Router, Routing
+from hobbit.api.source import ExpertSource
 from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.geometry import Geometry
 from hobbit.types import (

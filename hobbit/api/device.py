@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hobbit.api.costs import CostModel
     from hobbit.api.quantizer import Quantizer
     from hobbit.api.router import Routing
+    from hobbit.api.source import ExpertSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,6 @@ class SlotLayout:
     def nbytes(self) -> int:
         """Device bytes of all slots."""
         return sum(n * layout.nbytes for n, layout in zip(self.slots, self.layouts, strict=True))
-
-
-class ExpertSource(Protocol):
-    """Where blobs come from: the expert store."""
-
-    def blob(self, key: ExpertKey) -> torch.Tensor:
-        """The blob of one expert copy: uint8 [nbytes], host memory, 64-byte aligned; not to be written to."""
-        ...
 
 
 class ExpertPayload(Protocol):

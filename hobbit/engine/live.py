@@ -46,14 +46,19 @@ class LiveExperts:
         return store
 
     def tensors(self, layer: int, expert: int, level: int = HIGH) -> Mapping[str, torch.Tensor]:
-        """One expert as a run computes it at `level`, decoded from its blob.
+        """One expert as a run computes it at `level`, decoded from a copy of its blob.
 
         Raises:
             ModelError: before `source` was called.
+            StoreError: if the blob cannot be read.
         """
         if self._store is None or self._quantizer is None:
             raise ModelError("the experts are not encoded yet; assemble a runtime first")
-        blob = self._store.blob(ExpertKey(layer, expert, level))
+        key = ExpertKey(layer, expert, level)
+        try:
+            blob = self._store.blob(key).clone()
+        finally:
+            self._store.release(key)
         return self._quantizer.decode(blob, self._layouts[level])
 
     def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from hobbit.api import BlobLayout, ExpertKey, RoutingShape
+from hobbit.api import BlobLayout, DeviceReport, ExpertKey, RoutingShape
 from hobbit.api.quantizer import NATIVE
 from hobbit.errors import ModelError
 from hobbit.store.slab import allocate_slab
@@ -54,6 +54,22 @@ class MemoryStore:
                 "the checkpoint lacks it, or the store was not filled"
             )
         return self._rows[key.level][row]
+
+    def release(self, key: ExpertKey) -> None:
+        """Nothing: every blob stays."""
+
+    def read(self, key: ExpertKey, target: torch.Tensor) -> None:
+        """See `ExpertSource`; raises as `blob`."""
+        target.copy_(self.blob(key))
+
+    def expect(self, keys: Sequence[ExpertKey]) -> None:
+        """Nothing: every blob is here."""
+
+    def add_streams(self, report: DeviceReport) -> None:
+        """Nothing: reading memory is the device's own work."""
+
+    def close(self) -> None:
+        """Nothing: the memory goes with the last reference to a blob."""
 
     def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
         """The expert's tensors in the checkpoint's own dtype, as views; None if no level is native."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from unittest import SkipTest
 
 import numpy as np
@@ -55,17 +56,44 @@ def check_device(component: DeviceComponent, scene: Scene) -> None:
 
 
 class _Blobs:
-    """An ExpertSource of random experts."""
+    """An ExpertSource of random experts, which counts what is asked for."""
 
     def __init__(self, scene: Scene, quantizer: Quantizer) -> None:
         specs = scene.geometry.expert_tensors()
         keys = [ExpertKey(layer, expert, 0) for layer in (0, 1) for expert in range(_EXPERTS)]
         self.tensors = {key: random_expert(specs, seed) for seed, key in enumerate(keys)}
         self._blobs = {key: quantizer.encode(tensors, NATIVE) for key, tensors in self.tensors.items()}
+        self._expected: Counter[ExpertKey] = Counter()
+        self.lent: Counter[ExpertKey] = Counter()
 
     def blob(self, key: ExpertKey) -> torch.Tensor:
         """Native blob, on the CPU."""
+        self._take(key)
+        self.lent[key] += 1
         return self._blobs[key]
+
+    def release(self, key: ExpertKey) -> None:
+        """One call for each `blob`."""
+        self.lent[key] -= 1
+
+    def read(self, key: ExpertKey, target: torch.Tensor) -> None:
+        """Native blob into `target`."""
+        self._take(key)
+        target.copy_(self._blobs[key])
+
+    def expect(self, keys: Sequence[ExpertKey]) -> None:
+        """Counts them."""
+        self._expected.update(keys)
+
+    def add_streams(self, report: DeviceReport) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _take(self, key: ExpertKey) -> None:
+        require(self._expected[key] > 0, f"the source is told of {key} before it is asked for it")
+        self._expected[key] -= 1
 
 
 class _Payload:
@@ -143,6 +171,9 @@ class _Script:
         device.end_pass(1)
         self._check_report()
         device.close()
+        if self._blobs is not None:
+            lent = {key: count for key, count in self._blobs.lent.items() if count}
+            require(not lent, f"every blob is released once: {lent}")
         return self._last
 
     def _copy(self, layer: int, expert: int, slot: int, urgent: bool = True) -> Copy:

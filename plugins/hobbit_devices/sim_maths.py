@@ -21,7 +21,8 @@ class SimMaths:
 
     def load(self, copy: Copy) -> None:
         """Fill the copy's slot."""
-        self._arena.blob(copy.key.level, copy.slot).copy_(self._source.blob(copy.key))
+        self._source.expect((copy.key,))
+        self._source.read(copy.key, self._arena.blob(copy.key.level, copy.slot))
 
     def run(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Run experts from their slots."""
@@ -30,6 +31,10 @@ class SimMaths:
 
     def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Run experts from the store."""
+        self._source.expect([job.key for job in jobs])
         for job in jobs:
-            tensors = self._quantizer.decode(self._source.blob(job.key), self._layouts[job.key.level])
-            payload.compute(job.key.expert, tensors)
+            blob = self._source.blob(job.key)
+            try:
+                payload.compute(job.key.expert, self._quantizer.decode(blob, self._layouts[job.key.level]))
+            finally:
+                self._source.release(job.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -12,6 +12,7 @@ from hobbit.api import (
     Copy,
     CostModel,
     DeviceReport,
+    ExpertKey,
     ExpertPayload,
     ExpertSource,
     Job,
@@ -47,6 +48,7 @@ class TorchDevice:
         self.costs = costs
         self._link = link
         self._in_place = in_place
+        self._host_slots = torch_device.type == "cpu"
         self._host = HostLane(threaded_host)
         self._started_ns = perf_counter_ns()
         self._loader = LoaderThread(self.now_ns)
@@ -78,6 +80,7 @@ class TorchDevice:
 
     def load(self, copy: Copy) -> None:
         """See `Device`."""
+        self._source.expect((copy.key,))
         transfer = Transfer(copy, self._blocks(copy), copy.urgent)
         copy.handle = transfer
         if self._layouts[copy.key.level].nbytes > self._in_place:
@@ -113,10 +116,9 @@ class TorchDevice:
 
         def work() -> None:
             for job in jobs:
-                blob = self._source.blob(job.key)
-                self._moved["host"] += blob.numel()
-                payload.compute(job.key.expert, self._quantizer.decode(blob, self._layouts[job.key.level]))
+                self._run_from_store(job.key, payload)
 
+        self._source.expect([job.key for job in jobs])
         self._host.start(work, self._link.same_queue())
 
     def wait(self, copies: Sequence[Copy]) -> int:
@@ -161,11 +163,31 @@ class TorchDevice:
             raise DeviceError("the device has no slots: it was closed, or never prepared; build a new one")
         return self._arena
 
-    def _blocks(self, copy: Copy) -> Iterator[int]:
+    def _run_from_store(self, key: ExpertKey, payload: ExpertPayload) -> None:
+        """Run one expert where the store has it."""
+        blob = self._source.blob(key)
+        try:
+            self._moved["host"] += blob.numel()
+            payload.compute(key.expert, self._quantizer.decode(blob, self._layouts[key.level]))
+        finally:
+            self._source.release(key)
+
+    def _blocks(self, copy: Copy) -> Generator[int, None, None]:
         """Move the copy a block at each step; yields the bytes that remain."""
-        source = self._source.blob(copy.key)
         target = self._slots().blob(copy.key.level, copy.slot)
         self._link.begin(self._last_use.get((copy.key.level, copy.slot)))
+        if self._host_slots and not self._block_bytes:
+            self._source.read(copy.key, target)
+            self._moved["link"] += target.numel()
+            yield 0
+            return
+        source = self._source.blob(copy.key)
+        try:
+            yield from self._move(target, source)
+        finally:
+            self._source.release(copy.key)
+
+    def _move(self, target: torch.Tensor, source: torch.Tensor) -> Generator[int, None, None]:
         size = target.numel()
         step = self._block_bytes or size
         for start in range(0, size, step):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from threading import Condition, Thread
 
@@ -13,20 +13,24 @@ from hobbit.errors import DeviceError, HobbitError
 
 @dataclass(slots=True, eq=False)
 class Transfer:
-    """A copy in the queue. Each step of `blocks` moves one block, and gives the bytes that remain."""
+    """A copy in the queue. Each step of `blocks` moves one block, and gives the bytes that remain.
+
+    A step that raises leaves its error in `failure`, for whoever waits for the copy.
+    """
 
     copy: Copy
-    blocks: Iterator[int]
+    blocks: Generator[int, None, None]
     urgent: bool
     dropped: bool = False
+    failure: HobbitError | None = None
 
 
 class LoaderThread:
     """Moves copies block by block: urgent ones first, each class first come first served.
 
     The order is settled anew after every block, so an urgent copy overtakes a started prefetch there
-    (MoE-APEX); a transfer of one block runs to its end (HOBBIT). Methods are for one calling thread; `clock`
-    gives nanoseconds.
+    (MoE-APEX); a transfer of one block runs to its end (HOBBIT). A copy that fails fails alone: the thread
+    goes on with the next one. Methods are for one calling thread; `clock` gives nanoseconds.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -35,14 +39,14 @@ class LoaderThread:
         self._urgent: deque[Transfer] = deque()
         self._prefetches: deque[Transfer] = deque()
         self._active: Transfer | None = None
-        self._failure: HobbitError | None = None
         self._closing = False
         self.busy_ns = 0
         self._thread = Thread(target=self._serve, name="hobbit-loader", daemon=True)
         self._thread.start()
 
     def queue(self, transfer: Transfer) -> None:
-        """Put a transfer behind those of its class."""
+        """Put a transfer behind those of its class; it becomes its copy's handle."""
+        transfer.copy.handle = transfer
         with self._changed:
             self._class_of(transfer).append(transfer)
             self._changed.notify_all()
@@ -55,7 +59,8 @@ class LoaderThread:
         with self._changed:
             self._changed.wait_for(lambda: self._active is None)
             self._advance(transfer, whole=True)
-        self._raise_failure()
+        if transfer.failure is not None:
+            raise transfer.failure
 
     def hurry(self, transfer: Transfer) -> None:
         """Serve a prefetch as urgent from now on, behind the urgent ones already queued."""
@@ -71,19 +76,19 @@ class LoaderThread:
             transfer.dropped = True
 
     def wait(self, copies: Sequence[Copy]) -> int:
-        """Block until all of `copies` have arrived; the nanoseconds that took.
+        """Block until all of `copies`, which were queued here, have arrived; the nanoseconds that took.
 
         Raises:
-            HobbitError: what the source raised, or a DeviceError for any other failure of the thread.
+            HobbitError: what the source raised for one of them, or a DeviceError for any other failure.
         """
         if all(copy.done for copy in copies):
             return 0
         start = self._clock()
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._failure or self._closing or all(copy.done for copy in copies)
-            )
-        self._raise_failure()
+            self._changed.wait_for(lambda: self._closing or all(map(_settled, copies)))
+        for copy in copies:
+            if copy.handle.failure is not None:
+                raise copy.handle.failure
         if not all(copy.done for copy in copies):
             raise DeviceError("the device was closed while copies were waited for; attach a new one")
         return self._clock() - start
@@ -94,6 +99,8 @@ class LoaderThread:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        for transfer in (*self._urgent, *self._prefetches):
+            transfer.blocks.close()
 
     def _class_of(self, transfer: Transfer) -> deque[Transfer]:
         return self._urgent if transfer.urgent else self._prefetches
@@ -103,38 +110,43 @@ class LoaderThread:
             self._advance(transfer)
             with self._changed:
                 self._active = None
-                if self._failure is None and not transfer.copy.done:
+                if not _settled(transfer.copy):
                     self._class_of(transfer).appendleft(transfer)
                 self._changed.notify_all()
 
     def _next(self) -> Transfer | None:
         """The transfer whose turn it is; None when there will be no more."""
         with self._changed:
-            while not self._closing and self._failure is None:
+            while not self._closing:
                 waiting = self._urgent or self._prefetches
                 if not waiting:
                     self._changed.wait()
-                elif not (transfer := waiting.popleft()).dropped:
+                elif (transfer := waiting.popleft()).dropped:
+                    transfer.blocks.close()
+                else:
                     self._active = transfer
                     return transfer
             return None
 
     def _advance(self, transfer: Transfer, whole: bool = False) -> None:
-        """Move the next block, or all that are left; a failure is kept for the caller to meet."""
+        """Move the next block, or all that are left; a failure is kept for whoever waits."""
         start = self._clock()
         try:
             remaining = next(transfer.blocks)
             while whole and remaining:
                 remaining = next(transfer.blocks)
+            if not remaining:
+                transfer.blocks.close()
         except HobbitError as error:
-            self._failure = error
+            transfer.failure = error
         except Exception as error:
-            self._failure = DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}")
+            transfer.failure = DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}")
         else:
             transfer.copy.done = remaining == 0
         transfer.copy.ready_ns = self._clock()
         self.busy_ns += transfer.copy.ready_ns - start
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+
+def _settled(copy: Copy) -> bool:
+    """True if nothing more will become of the copy: it has arrived, or failed."""
+    return copy.done or copy.handle.failure is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from threading import Event
 from time import perf_counter_ns
 
@@ -44,7 +44,7 @@ class Link:
         self.loader.wait([transfer.copy for transfer in transfers])
         return self.moved
 
-    def _blocks(self, expert: int, blocks: int) -> Iterator[int]:
+    def _blocks(self, expert: int, blocks: int) -> Generator[int, None, None]:
         for remaining in reversed(range(blocks)):
             self.started.set()
             assert self.gate.wait(10)
@@ -121,7 +121,7 @@ def test_waiting_for_what_has_arrived_costs_nothing(link: Link) -> None:
     assert link.loader.busy_ns > 0
 
 
-def failing(error: Exception) -> Iterator[int]:
+def failing(error: Exception) -> Generator[int, None, None]:
     yield 1
     raise error
 
@@ -148,6 +148,36 @@ def test_failures_reach_the_caller(
 
     with pytest.raises(kind, match=message):
         load_and_wait()
+
+
+def test_a_failure_is_its_own_copys_alone(link: Link) -> None:
+    broken = Transfer(Copy(ExpertKey(0, 7, 0), 0, True, 2), failing(ModelError("no such blob")), True)
+    link.loader.queue(broken)
+    after = link.queue(1, urgent=True)
+    assert link.finish(after) == [1]
+    for _ in range(2):  # whoever waits for it hears of it
+        with pytest.raises(ModelError, match="no such blob"):
+            link.loader.wait([broken.copy])
+    assert link.finish(link.queue(2)) == [1, 2]
+
+
+def test_a_cancelled_copy_lets_go_of_its_source(link: Link) -> None:
+    let_go = Event()
+
+    def blocks() -> Generator[int, None, None]:
+        try:
+            yield 1
+            yield 0
+        finally:
+            let_go.set()
+
+    first = link.start(0)
+    transfer = Transfer(Copy(ExpertKey(0, 7, 0), 0, False, 2), blocks(), False)
+    assert next(transfer.blocks) == 1
+    link.loader.queue(transfer)
+    link.loader.cancel(transfer)
+    link.finish(first, link.queue(1))
+    assert let_go.is_set()
 
 
 def test_close_ends_the_thread_and_whoever_waits(link: Link) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from hobbit_devices.simulator import Simulator
 from hobbit_quantizers.quanto import QuantoQuantizer
 
-from hobbit.api import BlobLayout, Context, ExpertKey, Records, Routing, SlotLayout, TensorSpec
+from hobbit.api import BlobLayout, Context, DeviceReport, ExpertKey, Records, Routing, SlotLayout, TensorSpec
 from tests.sim.devices import CARD, MODEL, context, copy, job
 
 TENSORS = {"gate_up_proj": TensorSpec((128, 64), "float32"), "down_proj": TensorSpec((64, 64), "float32")}
@@ -27,6 +27,21 @@ class Store:
     def blob(self, key: ExpertKey) -> torch.Tensor:
         layout: BlobLayout = LAYOUTS[key.level]
         return QUANTIZER.encode(weights(key), layout.precision)
+
+    def release(self, key: ExpertKey) -> None:
+        return
+
+    def read(self, key: ExpertKey, target: torch.Tensor) -> None:
+        target.copy_(self.blob(key))
+
+    def expect(self, keys: Sequence[ExpertKey]) -> None:
+        return
+
+    def add_streams(self, report: DeviceReport) -> None:
+        return
+
+    def close(self) -> None:
+        return
 
 
 class Seen:
