@@ -7,6 +7,7 @@ asked through its own module, and its answer written as logits whose softmax ove
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -37,40 +38,51 @@ class LinearGate:
 
 @dataclass(frozen=True, slots=True)
 class ModuleGate:
-    """Asks the router's own module."""
+    """Asks the router's own module, with the tensors of its `block` that it takes beside its input."""
 
     router: nn.Module
+    block: nn.Module | None = None
+    extras: tuple[str, ...] = ()
+
+    def ask(self, state: torch.Tensor) -> object:
+        """What the router answers to the gate input [T, d]."""
+        return self.router(state, *(getattr(self.block, name) for name in self.extras))
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """log(weight) of the chosen experts, -inf for the others: [T, E], in the dtype of the logits."""
-        logits, weights, experts = self.router(state)
+        logits, weights, experts = cast(_Answer, self.ask(state))
         written = weights.float().clamp_min(torch.finfo(torch.float32).tiny).log().to(logits.dtype)
         return torch.full_like(logits, float("-inf")).scatter(-1, experts, written)
 
 
 Gate = LinearGate | ModuleGate
+_Answer = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @torch.no_grad()
-def read_gate(router: nn.Module | None) -> Gate | None:
-    """The gate of a router, None if it cannot be read (no router, or it does not answer as routers do)."""
+def read_gate(router: nn.Module | None, block: nn.Module | None = None) -> Gate | None:
+    """The gate of a router, None if it cannot be read (no router, or it does not answer as routers do).
+
+    `block` is the MoE block around it, which may hold tensors that the router takes (a bias of MiniMax-M2).
+    """
     weight = getattr(router, "weight", None)
     if router is None or not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         return None
     probes = _probes(weight)
+    gate = ModuleGate(router, block, _extras(router))
     try:
-        answer = router(probes)
-    except (RuntimeError, TypeError, ValueError, IndexError):
+        answer = gate.ask(probes)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None
     if not isinstance(answer, tuple) or len(answer) != 3 or answer[0].shape != (_PROBES, len(weight)):
         return None
-    logits, weights, _ = cast(tuple[torch.Tensor, torch.Tensor, torch.Tensor], answer)
+    logits, weights, _ = cast(_Answer, answer)
     if _is_softmax(logits, weights):
         for dtype in (weight.dtype, torch.float32):
-            gate = LinearGate(weight.detach().to(dtype), _bias(router, dtype))
-            if torch.equal(gate.logits(probes).float(), logits.float()):
-                return gate
-    return ModuleGate(router)
+            linear_gate = LinearGate(weight.detach().to(dtype), _bias(router, dtype))
+            if torch.equal(linear_gate.logits(probes).float(), logits.float()):
+                return linear_gate
+    return gate
 
 
 def stacked(gates: Sequence[Gate | None]) -> LinearGate | None:
@@ -82,6 +94,12 @@ def stacked(gates: Sequence[Gate | None]) -> LinearGate | None:
     if biases and len(biases) < len(linears):
         return None
     return LinearGate(torch.cat([gate.weight for gate in linears]), torch.cat(biases) if biases else None)
+
+
+def _extras(router: nn.Module) -> tuple[str, ...]:
+    """What `forward` needs after its input."""
+    needed = list(inspect.signature(router.forward).parameters.values())[1:]
+    return tuple(p.name for p in needed if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
 def _probes(weight: torch.Tensor) -> torch.Tensor:

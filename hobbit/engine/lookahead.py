@@ -24,7 +24,7 @@ class GateLookahead:
         self.depth = depth
         self._layers = len(layers)
         self._experts = layers[0].expert_count
-        gates = [read_gate(layer.router) for layer in layers]
+        gates = [read_gate(layer.router, layer.block) for layer in layers]
         self._gates = [gate for gate in gates if gate is not None]
         self.readable = len(self._gates) == len(layers)
         self._slices = self._stack() if self.readable else []

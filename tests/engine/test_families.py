@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
+from hobbit.config.compose import compose
+from hobbit.engine.anatomy import find_layers
+from hobbit.engine.attachment import UNREADABLE
 from hobbit.engine.checkpoint import load_checkpoint
+from hobbit.engine.geometry import measure_geometry
+from hobbit.engine.quality import Passage, measure_quality, reference
+from hobbit.engine.resident import ResidentServer
 from hobbit.engine.routing import resident_routing
+from hobbit.engine.session import Session, open_session
 from tests.engine.families import FAMILIES, tiny_checkpoint, tiny_model
-from tests.engine.runs import prompts
+from tests.engine.runs import continue_greedily, prompts
+from tests.engine.texts import letters
+
+PROMPT, GENERATED = 40, 32
+RUNS = {
+    torch.bfloat16: {1: (0.5,), 4: (0.25,)},
+    torch.float32: {4: (1.0,)},
+}
+"""Shares of all experts that memory is for, by dtype and batch."""
+
+
+def session_of(model: PreTrainedModel, policy: str, share: float, batch: int, *words: str) -> Session:
+    """`model` under a preset on the CPU, with memory for a share of its experts at their own dtype."""
+    setup = compose([f"policy={policy}", "device=cpu", "precision=native", *words]).setup()
+    geometry = measure_geometry(model, find_layers(model), "tiny")
+    experts = int(share * geometry.layers * geometry.experts) * geometry.expert_values * geometry.item_bytes
+    tokens = batch * (PROMPT + GENERATED)
+    setup.memory.device = str(geometry.non_expert_bytes + tokens * geometry.kv_bytes_per_token + experts)
+    return open_session(model, letters(), setup, name="tiny", tokens=tokens)
+
+
+def check_bits(model: PreTrainedModel, policy: str, batch: int, shares: Sequence[float]) -> None:
+    ids, mask = prompts(batch, PROMPT)
+    expected = continue_greedily(model, ids, mask, GENERATED)
+    for share in shares:
+        with session_of(model, policy, share, batch) as session:
+            served = continue_greedily(model, ids, mask, GENERATED)
+            assert UNREADABLE not in session.notes
+            assert session.assembly.metrics.prefill.loads > 0
+        assert all(torch.equal(a, b) for a, b in zip(expected, served, strict=True)), (batch, share)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -31,3 +69,36 @@ def test_routing_uses_most_experts_unevenly(family: str) -> None:
         uses = np.bincount(routing.experts.ravel())
         assert np.count_nonzero(uses) >= 8  # of at most 16
         assert uses.max() >= 1.5 * uses.min()
+
+
+@pytest.mark.parametrize("dtype", RUNS, ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prefill_logits_and_tokens_are_bit_identical(family: str, dtype: torch.dtype) -> None:
+    model = tiny_model(family, dtype)
+    for batch, shares in RUNS[dtype].items():
+        check_bits(model, "hobbit_lossless", batch, shares)
+
+
+@pytest.mark.parametrize(
+    ("family", "policy"), [("gpt_oss", "mixtral_offloading"), ("deepseek_v3", "fate"), ("qwen3_next", "lru")]
+)
+def test_more_presets(family: str, policy: str) -> None:
+    model = tiny_model(family)
+    for batch, share in ((1, 0.25), (4, 1.0)):
+        check_bits(model, policy, batch, [share])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_hobbit_loses_is_little(family: str) -> None:
+    """KL to the model at its own dtype, teacher-forced; a run at low precision alone loses more."""
+    model = tiny_model(family)
+    ids, _ = prompts(1, 24)
+    passages = {"random": [Passage(tuple(ids[0].tolist()), 8)]}
+    losses = []
+    for words in (("loader.t1=0.6", "loader.t2=1"), ("loader.t1=0", "loader.t2=1")):
+        with session_of(model, "hobbit", 0.5, 1, *words, "precision.low=int4") as session:
+            known = reference(session.attachment, ResidentServer(session.live.tensors), passages)
+            losses.append(measure_quality(model, passages, known).overall.mean_kl)
+    print(f"{family}: KL of HOBBIT {losses[0]:.3g} nats, of low copies first {losses[1]:.3g}")
+    assert 0 < losses[0] < 1
+    assert losses[0] < losses[1]
