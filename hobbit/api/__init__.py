@@ -19,7 +19,16 @@ from hobbit.api.component import (
     RouterComponent,
 )
 from hobbit.api.costs import CostModel, host_is_faster, least_maximum
-from hobbit.api.device import Copy, Device, DeviceReport, ExpertPayload, Job, SlotLayout
+from hobbit.api.device import (
+    Copy,
+    Device,
+    DeviceReport,
+    ExpertPayload,
+    Job,
+    SettledExperts,
+    SettlingDevice,
+    SlotLayout,
+)
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
 from hobbit.api.past import Past, PastRequest, no_past
@@ -87,6 +96,8 @@ __all__ = [
     "Routing",
     "RoutingShape",
     "ScoredCache",
+    "SettledExperts",
+    "SettlingDevice",
     "SlotLayout",
     "TensorSpec",
     "allocate_evenly",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from hobbit.blob import BlobLayout
 from hobbit.types import ExpertKey
@@ -124,6 +124,26 @@ class DeviceReport:
             {name: busy - start.busy_ns.get(name, 0) for name, busy in self.busy_ns.items()},
             {name: moved - start.moved_bytes.get(name, 0) for name, moved in self.moved_bytes.items()},
         )
+
+
+class SettledExperts(Protocol):
+    """Runs layers whose experts are all resident for good, without asking the host where they are."""
+
+    def __call__(
+        self, layer: int, hidden: torch.Tensor, index: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Output [T, d] for `hidden` [T, d] and the experts `index` [T, K] with `weights` [T, K], all on the
+        device. Nothing waits, so that the call may be recorded in a CUDA graph."""
+        ...
+
+
+@runtime_checkable
+class SettlingDevice(Protocol):
+    """A device that can do without the host once every expert is resident for good."""
+
+    def settled(self, slots: npt.NDArray[np.int32], activation: str | None) -> SettledExperts | None:
+        """Experts in the high-precision `slots` [L, E]; None if it has no kernels for their maths."""
+        ...
 
 
 class Device(Protocol):

@@ -35,7 +35,11 @@ class Routing:
 
 
 class Router(Protocol):
-    """Rewrites a layer's routing before anything is loaded for it; identity for hint systems."""
+    """Rewrites a layer's routing before anything is loaded for it; identity for hint systems.
+
+    An identity may say so by an attribute `rewrites = False`: once every expert is resident, a step then runs
+    without asking for any.
+    """
 
     needs_logits: bool
 

@@ -97,6 +97,11 @@ class Attachment:
         """True if decoding wants a KV cache that keeps its place: steps are recorded, the model allows it."""
         return self._graphs is not None and bool(getattr(self.model, "_can_compile_fullgraph", False))
 
+    def settle(self) -> None:
+        """Let the server know of every pass that ran: steps from recordings may be told late."""
+        if self._graphs is not None:
+            self._graphs.settle()
+
     def renormalise(self, on: bool) -> None:
         """Whether gate weights that remain after a skip are scaled to keep their sum."""
         for attached in self._attached:
@@ -139,6 +144,7 @@ class Attachment:
             self._graphs.forget()
 
     def _serve(self, server: LayerServer, recorder: Recorder | None) -> None:
+        self._forget_graphs()
         self._server = self._passes.server = server
         self._passes.recorder = recorder
         for attached in self._attached:

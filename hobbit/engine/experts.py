@@ -28,8 +28,8 @@ _SLOT = "hobbit_layer"
 class Cut(Protocol):
     """Takes a layer's call while a forward pass is recorded: nothing is computed then."""
 
-    def __call__(self, layer: AttachedLayer, hidden: torch.Tensor, weights: torch.Tensor,
-                 readback: Readback) -> torch.Tensor:  # fmt: skip
+    def __call__(self, layer: AttachedLayer, hidden: torch.Tensor, index: torch.Tensor,
+                 weights: torch.Tensor, readback: Readback) -> torch.Tensor:  # fmt: skip
         """Where the output [T, d] for `hidden` [T, d] will lie once the recording is replayed."""
         ...
 
@@ -60,7 +60,7 @@ class AttachedLayer:
             return self.serve(hidden, weights, _routing(index, weights, logits, ahead))
         readback = Readback.pack(index, weights, logits, ahead)
         if self.cut is not None:
-            return self.cut(self, hidden, weights, readback)
+            return self.cut(self, hidden, index, weights, readback)
         return self.serve(hidden, weights, readback.routing(readback.packed.cpu().numpy()))
 
     def serve(
@@ -79,6 +79,17 @@ class AttachedLayer:
         call = ExpertCall(self._maths, hidden, weights, routing.experts, self.renormalise, into)
         self.server.layer(self.index, routing, call)
         return call.combine()
+
+    def tell(self, routing: Routing) -> None:
+        """The layer has run without the server, which is to know how it was routed."""
+        if self.recorder is not None:
+            self.recorder.layer(self.index, routing)
+        self.server.layer(self.index, routing, None)
+
+    @property
+    def activation(self) -> str | None:
+        """See `ExpertPayload`."""
+        return self._maths.activation
 
     def _read(self, hidden: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Router logits [T, E] if a hook caught them, and the look-ahead [D, T, E] if wanted."""

@@ -5,12 +5,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from hobbit.engine.serving import LayerServer, Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class PassStart:
+    """A pass over T tokens after `context` tokens in the KV cache; `ids` [T] if somebody records them."""
+
+    tokens: int
+    context: int
+    ids: list[int]
 
 
 class PassHooks:
@@ -43,19 +53,24 @@ class PassHooks:
         finally:
             self._muted = False
 
-    def begin(self, given: Mapping[str, Any]) -> None:
-        """A pass with these arguments (`input_ids` or `inputs_embeds`, perhaps `past_key_values`) begins."""
+    def read(self, given: Mapping[str, Any]) -> PassStart:
+        """What a pass with these arguments (`input_ids` or `inputs_embeds`, `past_key_values`) is."""
         ids: torch.Tensor | None = given.get("input_ids")
         shape = ids.shape if ids is not None else given["inputs_embeds"].shape[:2]
         cache = given.get("past_key_values")
         context = int(cache.get_seq_length()) if cache is not None else 0
-        if context == 0:
+        heard = [] if ids is None or self.recorder is None else ids.flatten().tolist()
+        return PassStart(shape[0] * shape[1], context, heard)
+
+    def begin(self, start: PassStart) -> None:
+        """The pass begins."""
+        if start.context == 0:
             self.server.begin_sequence()
-        self.server.begin_pass(shape[0] * shape[1], context)
+        self.server.begin_pass(start.tokens, start.context)
         if self.recorder is not None:
-            if context == 0:
+            if start.context == 0:
                 self.recorder.begin_sequence()
-            self.recorder.begin_pass([] if ids is None else ids.flatten().tolist())
+            self.recorder.begin_pass(start.ids)
 
     def end(self) -> None:
         """The pass is over."""
@@ -65,7 +80,7 @@ class PassHooks:
 
     def _begin(self, trunk: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if not self._muted:
-            self.begin({**dict(zip(self._parameters, args, strict=False)), **kwargs})
+            self.begin(self.read({**dict(zip(self._parameters, args, strict=False)), **kwargs}))
 
     def _end(self, trunk: nn.Module, args: tuple[Any, ...], output: object) -> None:
         if not self._muted:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from hobbit.api import ExpertPayload, Routing
+from hobbit.api import ExpertPayload, Routing, SettledExperts
 
 
 class ResidentServer:
@@ -33,3 +33,7 @@ class ResidentServer:
 
     def end_pass(self) -> None:
         """Nothing to close."""
+
+    def settled(self, activation: str | None) -> SettledExperts | None:
+        """None: its experts lie where they lie."""
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hobbit.api import ExpertPayload, Routing
+from hobbit.api import ExpertPayload, Routing, SettledExperts
 
 
 class LayerServer(Protocol):
@@ -28,6 +28,10 @@ class LayerServer(Protocol):
 
     def end_pass(self) -> None:
         """The pass is over."""
+        ...
+
+    def settled(self, activation: str | None) -> SettledExperts | None:
+        """What runs the experts without asking, if all are resident for good; their maths is `activation`."""
         ...
 
 

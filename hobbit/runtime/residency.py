@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hobbit.api import Allocation, CachePolicy, ExpertKey, RoutingShape
+import numpy as np
+import numpy.typing as npt
+
+from hobbit.api import HIGH, Allocation, CachePolicy, ExpertKey, RoutingShape
 from hobbit.runtime.pool import Pool
 from hobbit.runtime.staging import Staging
 
@@ -57,6 +60,21 @@ class Residency:
     def staged(self, key: ExpertKey) -> bool:
         """True if the copy waits in a staging slot."""
         return key in self._staging
+
+    def high_slots(self) -> npt.NDArray[np.int32] | None:
+        """The high-precision slot of every expert, [L, E]; None unless each has one in the cache."""
+        layers, experts = len(self._blocked), self.per_layer
+        if len(self._places) < layers * experts:
+            return None
+        slots = np.empty((layers, experts), np.int32)
+        for layer in range(layers):
+            for expert in range(experts):
+                place = self._places.get(ExpertKey(layer, expert, HIGH))
+                if place is None:
+                    return None
+                pool, position = place
+                slots[layer, expert] = pool.physical[position]
+        return slots
 
     # Mutations.
 

@@ -43,6 +43,11 @@ class Transfers:
         self._device.wait(copies)
         return len(copies)
 
+    @property
+    def idle(self) -> bool:
+        """True if no prefetch waits or is under way."""
+        return not self._queue and all(copy.done for copy in self._unused.values())
+
     def begin_layer(self, layer: int) -> None:
         """Start a layer's books, and drop queued prefetches whose layer has come or passed."""
         self.evicted = []

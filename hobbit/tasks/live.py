@@ -83,7 +83,9 @@ class Live:
             static_cache=session.attachment.static_cache,
         )
         clock = session.assembly.runtime.device.now_ns
-        return generate(session.model, session.tokenizer, prompt, options, clock, on_text)
+        generation = generate(session.model, session.tokenizer, prompt, options, clock, on_text)
+        session.attachment.settle()
+        return generation
 
 
 def prepare(

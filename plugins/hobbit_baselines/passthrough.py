@@ -26,6 +26,7 @@ class Passthrough:
 
     needs_logits = False
     depth = 0
+    rewrites = False
 
     def transform(self, layer: int, routing: Routing, view: ResidencyView) -> Routing:
         """`routing` itself."""

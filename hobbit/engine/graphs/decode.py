@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from hobbit.api import SettledExperts
 from hobbit.engine.experts import AttachedLayer
 from hobbit.engine.graphs.inputs import CACHE, signature
+from hobbit.engine.graphs.settled import SettledStep
 from hobbit.engine.graphs.step import RecordedStep
 from hobbit.engine.graphs.tape import Tape
 from hobbit.engine.passes import PassHooks
@@ -44,12 +46,18 @@ class DecodeGraphs:
         self._names = list(inspect.signature(self._forward).parameters)
         self._seen: Hashable | None = None
         self._cache: weakref.ref[Any] | None = None
-        self._step: RecordedStep | None = None
+        self._step: RecordedStep | SettledStep | None = None
         self._put()
 
     def forget(self) -> None:
         """What is computed between the experts has changed: record it anew."""
+        self.settle()
         self._seen = self._cache = self._step = None
+
+    def settle(self) -> None:
+        """Let the runtime know of every step that ran."""
+        if self._step is not None:
+            self._step.settle()
 
     def remove(self) -> None:
         """Give the model its own `forward` back."""
@@ -71,33 +79,36 @@ class DecodeGraphs:
             self.forget()  # a new cache is about to be filled: the memory of the old one is wanted
         key = None if self._failed or torch.is_grad_enabled() else signature(given)
         if key is None:
+            self.settle()
             return self._forward(**given)
         if key != self._seen:
             self.forget()
             self._seen, self._cache = key, weakref.ref(given[CACHE])
             return self._forward(**given)
-        if self._step is None and not self._record(given):
-            return self._forward(**given)
-        return self._run(given)
+        step = self._step if self._step is not None and not self._has_settled() else self._record(given)
+        return self._forward(**given) if step is None else step.run(given)
 
-    def _record(self, given: Mapping[str, Any]) -> bool:
+    def _has_settled(self) -> bool:
+        """Whether a step that is cut at the experts no longer needs to be."""
+        return isinstance(self._step, RecordedStep) and self._settled() is not None
+
+    def _settled(self) -> SettledExperts | None:
+        return self._passes.server.settled(self._layers[0].activation)
+
+    def _record(self, given: Mapping[str, Any]) -> RecordedStep | SettledStep | None:
+        experts, tape, layers, passes = self._settled(), self._tape, self._layers, self._passes
         try:
-            with self._passes.muted():
-                self._step = RecordedStep(self._tape, self._layers, self._forward, given)
+            with passes.muted():
+                if experts is None:
+                    self._step = RecordedStep(tape, layers, passes, self._forward, given)
+                else:
+                    self._step = SettledStep(tape, layers, passes, experts, self._forward, given)
         except RuntimeError as error:
             self._failed = True
             self._notes.append(
                 f"decode steps are launched one operation at a time: recording one failed ({_line(error)})"
             )
-            return False
-        return True
-
-    def _run(self, given: Mapping[str, Any]) -> Any:
-        assert self._step is not None
-        self._passes.begin(given)
-        output = self._step.run(given)
-        self._passes.end()
-        return output
+        return self._step
 
 
 def _line(error: Exception) -> str:

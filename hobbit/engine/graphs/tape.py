@@ -12,6 +12,9 @@ import torch
 Replay = Callable[[], None]
 """Launches a recorded stretch again, on the current stream, with the same addresses."""
 
+Wait = Callable[[], None]
+"""Returns once the work before some point is done."""
+
 
 class Tape(Protocol):
     """Records stretches of work: `begin`, some launches, `end`, all inside `recording`."""
@@ -32,8 +35,8 @@ class Tape(Protocol):
         """A host tensor like `tensor`, fit to be copied to without waiting."""
         ...
 
-    def finish(self) -> None:
-        """Wait until what was launched so far is done."""
+    def mark(self) -> Wait:
+        """To wait until what was launched so far is done."""
         ...
 
 
@@ -44,7 +47,6 @@ class CudaTape:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._open: torch.cuda.CUDAGraph | None = None
 
     @contextmanager
@@ -81,7 +83,7 @@ class CudaTape:
         """See `Tape`: pinned."""
         return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
 
-    def finish(self) -> None:
-        """See `Tape`: spins on an event behind the current stream's work."""
-        self._done.record(torch.cuda.current_stream(self._device))
-        self._done.synchronize()
+    def mark(self) -> Wait:
+        """See `Tape`: an event behind the current stream's work."""
+        wait: Wait = torch.cuda.current_stream(self._device).record_event().synchronize
+        return wait

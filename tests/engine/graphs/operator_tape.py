@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hobbit.engine.graphs.tape import Replay
+from hobbit.engine.graphs.tape import Replay, Wait
 
 _WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::item")
 
@@ -80,5 +80,6 @@ class OperatorTape:
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype)
 
-    def finish(self) -> None:
+    def mark(self) -> Wait:
         """Everything is done when it returns."""
+        return lambda: None
