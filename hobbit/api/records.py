@@ -14,12 +14,13 @@ class Records:
     `token` is T, the tokens seen in this sequence. `last_token` (R), `uses` (F), `high_uses` (H) and
     `low_uses` count tokens of this sequence and reset with it (prefill uses count). `last_tick` is an
     ever-growing order of uses, so that recency has no ties; it never resets. At the scope of the model
-    nothing does, and "sequence" reads "run" above.
+    nothing does, and "sequence" reads "run" above. `recent` lists the experts used since the pass began, in
+    order of use: a new list each pass, so that a policy can bring what it worked out up to date.
     """
 
     __slots__ = (
-        "_counters", "high_uses", "last_tick", "last_token", "low_uses", "per_layer", "scope", "tick",
-        "token", "uses",
+        "_counters", "high_uses", "last_tick", "last_token", "low_uses", "per_layer", "recent", "scope",
+        "tick", "token", "uses",
     )  # fmt: skip
 
     def __init__(self, shape: RoutingShape, scope: RecordScope = RecordScope.sequence) -> None:
@@ -28,6 +29,7 @@ class Records:
         self.per_layer = shape.experts
         self.token = 0
         self.tick = 0
+        self.recent: list[int] = []
         self.last_tick: npt.NDArray[np.int64] = np.zeros(count, np.int64)
         self.last_token: npt.NDArray[np.float64] = np.zeros(count)
         self.uses: npt.NDArray[np.float64] = np.zeros(count)
@@ -39,6 +41,7 @@ class Records:
 
     def begin_sequence(self) -> None:
         """Forget the counts of the last sequence; what is resident stays resident."""
+        self.recent = []
         if self.scope is RecordScope.model:
             return
         self.token = 0
@@ -48,6 +51,7 @@ class Records:
     def begin_pass(self, tokens: int) -> None:
         """Count the T tokens of a forward pass before its first layer runs."""
         self.token += tokens
+        self.recent = []
 
     def use(self, flat: int, tokens: int, level: int) -> None:
         """Expert `flat` served `tokens` tokens at `level` (0: high). A skipped demand is no use."""
@@ -58,3 +62,4 @@ class Records:
         uses[flat] += tokens
         level_uses = low_uses if level else high_uses
         level_uses[flat] += tokens
+        self.recent.append(flat)

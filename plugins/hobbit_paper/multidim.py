@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hobbit.api import CacheComponent, Context, Effect, ExpertKey, PoolView, Records, ScoredCache
 from hobbit.errors import ConfigError
 from hobbit_paper.layer_distance import layer_distances
+from hobbit_paper.use_worth import UseWorth
 
 _TOLERANCE = 1e-6
 
@@ -67,21 +68,17 @@ class Multidim(ScoredCache):
         own_level: bool = False,
     ) -> None:
         super().__init__()
-        self._records = records
-        # H by level: the arrays of the records are filled anew, never replaced.
-        self._precise_uses = (records.high_uses, records.low_uses if own_level else records.high_uses)
-        # Zero-dimensional arrays multiply faster than floats do.
-        self._lru, self._lfu, self._lhu, fld = (np.array(weight) for weight in weights)
+        *use_weights, fld = weights
+        # By level: what counts as H. The arrays of the records are filled anew, never replaced.
+        self._use_worth = (
+            UseWorth(records, records.high_uses, *use_weights),
+            UseWorth(records, records.low_uses if own_level else records.high_uses, *use_weights),
+        )
         nearness = fld * (1 - layer_distances(layers) / layers)  # [L, L]: incoming, resident
         self._nearness = list(nearness.repeat(records.per_layer, axis=1))  # [L] rows [L * E]
 
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """p_t of every resident, [S], in [0, 1]."""
-        records = self._records
-        # Of all experts, then of the residents: one gather of [S] costs more than arithmetic on [L * E].
-        worth: npt.NDArray[np.float64] = self._lru * records.last_token
-        worth += self._lfu * records.uses
-        worth += self._lhu * self._precise_uses[pool.level]
-        worth /= max(float(records.token), 1.0)
-        worth += self._nearness[incoming.layer]
-        return worth[pool.experts]
+        # Of all experts, then of the residents: one gather of [S] costs less than two.
+        worth = self._use_worth[pool.level].of_all() + self._nearness[incoming.layer]
+        return worth.take(pool.experts)
