@@ -29,6 +29,10 @@ class ResidencyView(Protocol):
         """Bit mask of the levels held: bit 0 high, bit 1 low."""
         ...
 
+    def held_in(self, layer: int) -> Sequence[int]:
+        """`held` of every expert of a layer, [E]: read it at once, for it changes with the residency."""
+        ...
+
 
 @dataclass(slots=True)
 class PrefetchPlan:

@@ -106,14 +106,6 @@ def _many_tokens(
     ]
 
 
-def _top_two(row: list[float]) -> list[Demand]:
-    """Demands of one token from its logits [E]; among equals the lowest expert comes first."""
-    *_, last, peak = sorted(row)
-    first = row.index(peak)
-    second = row.index(last, first + 1 if last == peak else 0)
-    return _pair(first, second, 1.0, exp(last - peak))
-
-
 class LogitsLookahead:
     """Predicted demands from the router logits of later layers, for softmax top-K routers that renormalise.
 
@@ -121,21 +113,26 @@ class LogitsLookahead:
     softmax is taken.
     """
 
-    __slots__ = ("_logits", "_rows", "_top_k", "depth")
+    __slots__ = ("_logits", "_pairs", "_rows", "_top_k", "depth")
 
     def __init__(self, logits: npt.NDArray[np.float32], top_k: int, depth: int) -> None:
         self._logits = logits
         self._top_k = top_k
-        self.depth = min(depth, len(logits))
-        self._rows: list[list[list[float]]] = logits.tolist() if logits.shape[1] == 1 else []  # [D, 1, E]
+        layers, tokens, experts = logits.shape
+        self.depth = min(depth, layers)
+        self._pairs = top_k == 2 < experts
+        self._rows: list[list[list[float]]] = logits.tolist() if tokens == 1 else []  # [D, 1, E]
 
     def demands(self, distance: int) -> list[Demand]:
         """Demands of the layer `distance` ahead, in falling gate weight."""
         if not self._rows:
             return self._many_tokens(self._logits[distance - 1])
         row = self._rows[distance - 1][0]
-        if self._top_k == 2 < len(row):
-            return _top_two(row)
+        if self._pairs:  # the usual top-K, without a full ranking
+            last, peak = sorted(row)[-2:]
+            first = row.index(peak)
+            second = row.index(last, first + 1 if last == peak else 0)
+            return _pair(first, second, 1.0, exp(last - peak))
         largest = sorted(row, reverse=True)[: self._top_k]
         peak = last = largest[0]
         ranked = []

@@ -25,9 +25,8 @@ class Residency:
     def __init__(
         self, shape: RoutingShape, allocations: Sequence[Allocation], policy: CachePolicy, staging: int
     ) -> None:
-        self.per_layer = shape.experts
         self.policy = policy
-        self._held = [0] * (shape.layers * shape.experts)
+        self._held = [[0] * shape.experts for _ in range(shape.layers)]  # [L][E]
         self._places: dict[ExpertKey, Place] = {}
         self._pools = [_pools(level, a, shape) for level, a in enumerate(allocations)]
         high = allocations[0].total
@@ -38,12 +37,11 @@ class Residency:
 
     def held(self, layer: int, expert: int) -> int:
         """Bit mask of the levels held: bit 0 high, bit 1 low; staged and arriving copies count."""
-        return self._held[layer * self.per_layer + expert]
+        return self._held[layer][expert]
 
-    def held_all(self, layer: int, experts: Sequence[int]) -> list[int]:
-        """`held` of each of these experts."""
-        base, held = layer * self.per_layer, self._held
-        return [held[base + expert] for expert in experts]
+    def held_in(self, layer: int) -> Sequence[int]:
+        """`held` of every expert of a layer, [E]: read it at once, for it changes with the residency."""
+        return self._held[layer]
 
     def slot(self, key: ExpertKey) -> int:
         """The device slot of a copy, in the cache or staged."""
@@ -125,7 +123,7 @@ class Residency:
         place = self._places[key] = pool, position
         pool.blocked[position] = True
         self._blocked[layer].append(place)
-        self._held[layer * self.per_layer + expert] |= 1 << level
+        self._held[layer][expert] |= 1 << level
         return pool.physical[position], evicted
 
     def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
@@ -136,7 +134,7 @@ class Residency:
         if oldest is not None:
             self._staging.leave(oldest)
             self._drop_bit(oldest)
-        self._held[key.layer * self.per_layer + key.expert] |= 1 << key.level
+        self._held[key.layer][key.expert] |= 1 << key.level
         return self._staging.enter(key), oldest
 
     def unstage(self, key: ExpertKey) -> ExpertKey | None:
@@ -182,7 +180,7 @@ class Residency:
 
     def _drop_bit(self, key: ExpertKey) -> None:
         layer, expert, level = key
-        self._held[layer * self.per_layer + expert] &= ~(1 << level)
+        self._held[layer][expert] &= ~(1 << level)
 
 
 def _pools(level: int, allocation: Allocation, shape: RoutingShape) -> list[Pool]:

@@ -126,7 +126,8 @@ class Runtime:
         if self._whole_layers:
             add_unchosen(demands, self.shape.experts)
             experts = tuple(demand.expert for demand in demands)
-        held = self.residency.held_all(layer, experts)
+        of_layer = self.residency.held_in(layer)
+        held = [of_layer[expert] for expert in experts]
         decisions = self.loader.resolve(layer, demands, held)
         self.transfers.begin_layer(layer)
         loads, stall = self._serve(layer, demands, decisions, routed, payload)
@@ -197,12 +198,9 @@ class Runtime:
                 work.misses.append((key, tokens))
             elif tokens:
                 work.hosted.append(Job(key, -1, tokens))
-        # All of them are blocked before one that leaves staging may evict somebody.
-        self.residency.block_all(held)
-        for key, tokens in held.items():
-            copy = self.transfers.use(key)
+        for (key, tokens), (slot, copy) in zip(held.items(), self.transfers.use_all(held), strict=True):
             # As with demands, the constructor is a Python function.
-            job = tuple.__new__(Job, (key, self.residency.slot(key), tokens))
+            job = tuple.__new__(Job, (key, slot, tokens))
             if copy is not None:
                 work.copies.append(copy)
             if tokens:

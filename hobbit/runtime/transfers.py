@@ -7,7 +7,7 @@ bytes really move is the device's affair; an issued copy counts as resident and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hobbit.api import Copy, Device, ExpertKey
 from hobbit.runtime.residency import Residency
@@ -71,16 +71,25 @@ class Transfers:
             self._residency.drop(copy.key)
         left.clear()
 
-    def use(self, key: ExpertKey) -> Copy | None:
-        """`key` is demanded and held: take it out of staging if need be. Returns the copy to wait for."""
-        if self._staged and self._residency.staged(key):
-            self._note(self._residency.unstage(key))
-        copy = self._unused.pop(key, None)
-        if copy is not None:
-            self.first_uses += 1
-            if not copy.done:
-                self._device.hurry(copy)
-        return copy
+    def use_all(self, keys: Collection[ExpertKey]) -> list[tuple[int, Copy | None]]:
+        """These are demanded and held: keep them from eviction, and take them out of staging if need be.
+
+        Returns the device slot of each, and the copy to wait for if it is used for the first time.
+        """
+        residency, unused = self._residency, self._unused
+        # All of them are blocked before one that leaves staging may evict somebody.
+        residency.block_all(keys)
+        served = []
+        for key in keys:
+            if self._staged and residency.staged(key):
+                self._note(residency.unstage(key))
+            copy = unused.pop(key, None)
+            if copy is not None:
+                self.first_uses += 1
+                if not copy.done:
+                    self._device.hurry(copy)
+            served.append((residency.slot(key), copy))
+        return served
 
     def discard(self, key: ExpertKey) -> None:
         """Give a cached copy up (caches that keep nothing)."""
@@ -100,12 +109,13 @@ class Transfers:
 
     def prefetch(self, fetches: list[ExpertKey], keep: list[ExpertKey]) -> None:
         """Mask what is kept, queue what is to be fetched, and issue as much as the window allows."""
-        held, queue = self._residency.held, self._queue
+        queue = self._queue
         self._residency.block_all(keep)
         if not (fetches or queue):
             return
         for fetch in fetches:
-            if not held(fetch.layer, fetch.expert) >> fetch.level & 1 and fetch not in queue:
+            layer, expert, level = fetch
+            if not self._residency.held_in(layer)[expert] >> level & 1 and fetch not in queue:
                 queue.append(fetch)
         budget = self._window or len(queue)
         while queue and budget > 0:

@@ -59,3 +59,7 @@ class Holding:
     def held(self, layer: int, expert: int) -> int:
         """Bit mask of the levels held."""
         return self.masks[layer][expert]
+
+    def held_in(self, layer: int) -> Sequence[int]:
+        """The masks of a layer."""
+        return self.masks[layer]

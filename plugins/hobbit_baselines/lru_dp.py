@@ -69,10 +69,16 @@ class LruDp(Lru):
 
 
 class _NothingHeld:
-    """An empty device."""
+    """An empty device, of a model with E experts a layer."""
+
+    def __init__(self, experts: int) -> None:
+        self._nothing = [0] * experts
 
     def held(self, layer: int, expert: int) -> int:
         return 0
+
+    def held_in(self, layer: int) -> Sequence[int]:
+        return self._nothing
 
 
 def kept_shares(past: Sequence[PastRequest], router: Router | None, shape: RoutingShape) -> Reals:
@@ -84,10 +90,11 @@ def kept_shares(past: Sequence[PastRequest], router: Router | None, shape: Routi
     if router is None or router.needs_logits or router.depth:
         shares[:, -1] = 1.0
         return shares
+    nothing = _NothingHeld(shape.experts)
     for request in past:
         for layer in range(shape.layers):
             given = Routing(request.experts[:, layer].astype(np.int64), request.weights[:, layer])
-            kept = router.transform(layer, given, _NothingHeld()).kept
+            kept = router.transform(layer, given, nothing).kept
             counts = np.full(given.tokens, shape.top_k) if kept is None else kept.sum(axis=1)
             shares[layer] += np.bincount(counts, minlength=shape.top_k + 1)[1:]
     shares /= shares.sum(axis=1, keepdims=True)

@@ -80,5 +80,5 @@ class Multidim(ScoredCache):
     def scores(self, pool: PoolView, incoming: ExpertKey) -> npt.NDArray[np.float64]:
         """p_t of every resident, [S], in [0, 1]."""
         # Of all experts, then of the residents: one gather of [S] costs less than two.
-        worth = self._use_worth[pool.level].of_all() + self._nearness[incoming.layer]
-        return worth.take(pool.experts)
+        worth: npt.NDArray[np.float64] = self._use_worth[pool.level].of_all() + self._nearness[incoming.layer]
+        return worth[pool.experts]

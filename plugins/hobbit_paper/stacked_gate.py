@@ -79,14 +79,15 @@ class StackedGate:
             return None
         fetch: list[ExpertKey] = []
         keep: list[ExpertKey] = []
-        level_for, held = self._level_for, view.held
+        level_for = self._level_for
         for distance in range(1, min(self.depth, lookahead.depth) + 1):
             later = layer + distance
+            held = view.held_in(later)
             for expert, _, score, _ in lookahead.demands(distance):
                 wanted = level_for(score)
                 if wanted is None:
                     continue
-                mask = held(later, expert)
+                mask = held[expert]
                 # A high copy serves everything: the common case spares a call.
                 resident = HIGH if mask & 1 else serving_level(mask, wanted)
                 if resident is None:

@@ -15,7 +15,7 @@ class UseWorth:
     and after that only those used since. `precise_uses` [L * E] is what counts as H.
     """
 
-    __slots__ = ("_counted", "_counters", "_items", "_pass", "_records", "_weights", "_worth")
+    __slots__ = ("_counted", "_counters", "_items", "_pass", "_records", "_weights", "_worth", "_worth_items")
 
     def __init__(
         self, records: Records, precise_uses: npt.NDArray[np.float64], lru: float, lfu: float, lhu: float
@@ -27,7 +27,8 @@ class UseWorth:
         self._counted = 0
         self._worth = np.zeros(len(precise_uses))
         # The same memory: one item of a memoryview costs half of one of an array.
-        self._items = tuple(array.data for array in (*self._counters, self._worth))
+        self._items = tuple(array.data for array in self._counters)
+        self._worth_items: memoryview[float] = self._worth.data  # type: ignore[assignment]
 
     def of_all(self) -> npt.NDArray[np.float64]:
         """The worth of all experts, [L * E]; it changes with the next call."""
@@ -49,7 +50,8 @@ class UseWorth:
 
     def _update(self, experts: list[int]) -> None:
         """The same sum in the same order, so that it is the same to the last bit."""
-        (lru, lfu, lhu), (last_token, uses, precise_uses, worth) = self._weights, self._items
+        (lru, lfu, lhu), (last_token, uses, precise_uses) = self._weights, self._items
+        worth = self._worth_items
         token = max(self._records.token, 1)
         for flat in experts:
             worth[flat] = (lru * last_token[flat] + lfu * uses[flat] + lhu * precise_uses[flat]) / token
