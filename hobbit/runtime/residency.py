@@ -61,7 +61,7 @@ class Residency:
 
     def high_slots(self) -> npt.NDArray[np.int32] | None:
         """The high-precision slot of every expert, [L, E]; None unless each has one in the cache."""
-        layers, experts = len(self._blocked), self.per_layer
+        layers, experts = len(self._held), len(self._held[0])
         if len(self._places) < layers * experts:
             return None
         slots = np.empty((layers, experts), np.int32)
