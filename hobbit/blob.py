@@ -8,6 +8,9 @@ from math import prod
 ALIGNMENT = 64
 """Bytes. Every blob and every tensor in it starts on this boundary: misaligned views change fp32 results."""
 
+PAGE = 4096
+"""Bytes. Where blobs start in a file, and in memory that a disk fills directly."""
+
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 """Size in bytes of the dtypes that a blob may hold, by their torch name."""
 
@@ -15,6 +18,11 @@ ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
 def align(offset: int) -> int:
     """The next multiple of ALIGNMENT at or above `offset`."""
     return -(-offset // ALIGNMENT) * ALIGNMENT
+
+
+def stride_of(nbytes: int) -> int:
+    """Bytes from the start of one blob of `nbytes` to the next, on a disk: the next multiple of PAGE."""
+    return -(-nbytes // PAGE) * PAGE
 
 
 @dataclass(frozen=True, slots=True)

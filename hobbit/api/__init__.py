@@ -29,6 +29,7 @@ from hobbit.api.device import (
     SettlingDevice,
     SlotLayout,
 )
+from hobbit.api.host_memory import free_host_bytes
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
 from hobbit.api.past import Past, PastRequest, no_past
@@ -101,6 +102,7 @@ __all__ = [
     "SlotLayout",
     "TensorSpec",
     "allocate_evenly",
+    "free_host_bytes",
     "hookimpl",
     "hookspec",
     "host_is_faster",

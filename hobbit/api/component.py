@@ -151,12 +151,13 @@ class DeviceComponent(Component):
     Sizes are texts such as "24GiB" or "12GB" ("auto": measured). `unified` memory is shared with the host,
     which keeps `reserve` of it. `host_memory` is what the host may spend on experts that are not on the
     device. `high` and `low` are the device's precision pair. `pinned` devices copy at full speed from
-    page-locked host memory only.
+    page-locked host memory only; `host_slots` marks those whose slots really lie in the host's memory.
     """
 
     kind: ClassVar[str] = "device"
     simulated: ClassVar[bool] = False
     pinned: ClassVar[bool] = False
+    host_slots: ClassVar[bool] = False
     label: str = ""
     memory: str = "auto"
     reserve: str = "0"

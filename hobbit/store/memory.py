@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from hobbit.api import BlobLayout, DeviceReport, ExpertKey, RoutingShape
-from hobbit.api.quantizer import NATIVE
 from hobbit.errors import ModelError
+from hobbit.store.native import native_tensors
 from hobbit.store.slab import allocate_slab
 
 
@@ -44,6 +44,12 @@ class MemoryStore:
         self._rows[key.level][row].copy_(blob)
         self._filled[key.level][row] = 1
 
+    def row(self, key: ExpertKey) -> torch.Tensor:
+        """Where the blob of `key` lies, uint8 [nbytes], for the caller to fill at once."""
+        row = self._row(key)
+        self._filled[key.level][row] = 1
+        return self._rows[key.level][row]
+
     def blob(self, key: ExpertKey) -> torch.Tensor:
         """See `ExpertSource`. Raises ModelError if the blob was never put."""
         row = self._row(key)
@@ -72,17 +78,8 @@ class MemoryStore:
         """Nothing: the memory goes with the last reference to a blob."""
 
     def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
-        """The expert's tensors in the checkpoint's own dtype, as views; None if no level is native."""
-        for level, layout in enumerate(self._layouts):
-            if layout.precision == NATIVE:
-                blob = self.blob(ExpertKey(layer, expert, level))
-                return {
-                    field.tensor: blob[field.offset : field.offset + field.spec.nbytes]
-                    .view(getattr(torch, field.spec.dtype))
-                    .view(field.spec.shape)
-                    for field in layout.fields
-                }
-        return None
+        """The expert's tensors in the checkpoint's own dtype, copied; None if no level is native."""
+        return native_tensors(self, self._layouts, layer, expert)
 
     def _row(self, key: ExpertKey) -> int:
         shape = self.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hobbit.blob import PAGE
 from hobbit.errors import BudgetError
 from hobbit.sizes import format_size
 
@@ -12,22 +13,32 @@ CHUNK_BYTES = 64 * 2**20
 
 
 def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
-    """`rows` aligned rows, each uint8 [nbytes]; `pin` locks their pages.
+    """`rows` rows, each uint8 [nbytes], a multiple of ALIGNMENT; `pin` locks their pages.
 
-    Raises BudgetError if the host has not enough memory (that may be locked).
+    Rows of whole pages start on a page. Raises BudgetError if the host has not enough memory (that may be
+    locked).
     """
     step = _rows_of_a_chunk(nbytes) if pin else max(rows, 1)
     slab: list[torch.Tensor] = []
     try:
         for start in range(0, rows, step):
-            shape = (min(step, rows - start), nbytes)
-            slab += torch.empty(shape, dtype=torch.uint8, pin_memory=pin).unbind()
+            count = min(step, rows - start)
+            slab += _pages(count * nbytes, pin).view(count, nbytes).unbind()
     except (RuntimeError, MemoryError) as error:
         raise BudgetError(
             f"the host cannot hold {rows} experts of {format_size(nbytes)}, {format_size(rows * nbytes)} "
             "in all; free memory, or choose a smaller precision.high"
         ) from error
     return slab
+
+
+def _pages(nbytes: int, pin: bool) -> torch.Tensor:
+    """uint8 [nbytes] that starts on a page; locked memory does by itself."""
+    if pin:
+        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+    memory = torch.empty(nbytes + PAGE, dtype=torch.uint8)
+    start = -memory.data_ptr() % PAGE
+    return memory[start : start + nbytes]
 
 
 def _rows_of_a_chunk(nbytes: int) -> int:

@@ -8,6 +8,7 @@ import torch
 
 from hobbit.api import BlobLayout, Quantizer, SlotLayout
 from hobbit.api.quantizer import NATIVE
+from hobbit.blob import PAGE, stride_of
 from hobbit.errors import DeviceError
 from hobbit.sizes import format_size
 
@@ -16,6 +17,7 @@ class SlotArena:
     """One uint8 tensor [S, nbytes] a level, allocated once: slots keep their address for the whole run.
 
     torch aligns allocations to at least ALIGNMENT, and blob sizes are multiples of it: each slot is aligned.
+    Slots in host memory start on a page, so that a disk may fill them directly.
     Raises DeviceError when `device` is short of memory.
     """
 
@@ -44,7 +46,7 @@ class _Level:
     """The slots of one precision."""
 
     def __init__(self, slots: int, layout: BlobLayout, quantizer: Quantizer, device: torch.device) -> None:
-        self.rows = torch.empty((slots, layout.nbytes), dtype=torch.uint8, device=device).unbind()
+        self.rows = _rows(slots, layout.nbytes, device)
         self._layout = layout
         self._quantizer = quantizer
         self._views: list[Mapping[str, torch.Tensor]] = []
@@ -56,3 +58,13 @@ class _Level:
         if self._views:
             return self._views[slot]
         return self._quantizer.decode(self.rows[slot], self._layout)
+
+
+def _rows(slots: int, nbytes: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """S tensors uint8 [nbytes], one after another."""
+    if device.type != "cpu":
+        return torch.empty((slots, nbytes), dtype=torch.uint8, device=device).unbind()
+    stride = stride_of(nbytes)
+    memory = torch.empty(slots * stride + PAGE, dtype=torch.uint8)
+    start = -memory.data_ptr() % PAGE
+    return memory[start : start + slots * stride].view(slots, stride)[:, :nbytes].unbind()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hobbit.api import Context
+from hobbit.api import Context, free_host_bytes
 from hobbit.sizes import parse_size
-from hobbit_devices.host_memory import free_host_bytes
 from hobbit_devices.torch_component import TorchComponent
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ class CpuDevice(TorchComponent):
     """
 
     name: ClassVar[str] = "cpu"
+    host_slots: ClassVar[bool] = True
     label: str = "CPU"
     unified: bool = True
     link_gb_s: float = 10.0

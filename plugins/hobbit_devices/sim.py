@@ -35,6 +35,7 @@ class SimDevice(DeviceComponent):
 
     name: ClassVar[str] = "sim"
     simulated: ClassVar[bool] = True
+    host_slots: ClassVar[bool] = True
     source: ClassVar[str] = "roofline model, doi 10.1145/1498765.1498785"
     label: str = "simulated 24 GiB card"
     memory: str = "24GiB"

@@ -10,11 +10,10 @@ import pytest
 import torch
 from hobbit_devices.cpu import CpuDevice
 from hobbit_devices.cuda import CudaDevice
-from hobbit_devices.host_memory import free_host_bytes
 from hobbit_devices.mps import MpsDevice
 from hobbit_devices.torch_component import TorchComponent
 
-from hobbit.api import Device, ExpertKey, Job, SlotLayout
+from hobbit.api import Device, ExpertKey, Job, SlotLayout, free_host_bytes
 from hobbit.errors import BudgetError, ConfigError, DeviceError, ModelError
 from hobbit.store import MemoryStore
 

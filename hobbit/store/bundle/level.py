@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hobbit.blob import BlobLayout
+from hobbit.blob import PAGE, BlobLayout, stride_of
 
-PAGE = 4096
-"""Bytes. Blobs in a file start on this boundary, which direct reads need."""
-
-
-def stride_of(nbytes: int) -> int:
-    """Bytes from the start of one blob of `nbytes` to the next: the next multiple of PAGE."""
-    return -(-nbytes // PAGE) * PAGE
+__all__ = ["PAGE", "BlobFile", "BundleLevel", "stride_of"]
 
 
 @dataclass(frozen=True, slots=True)
