@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hobbit.blob import TensorSpec
 from hobbit.errors import ConfigError
+from hobbit_quantizers.chunks import chunks
 
 if TYPE_CHECKING:
     import torch
@@ -51,19 +52,13 @@ class GroupedFormat:
     def encode(self, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Scale search and rounding in float32, against the scale and shift as they will be stored."""
         import torch
-        from optimum.quanto import HqqOptimizer, MaxOptimizer, qtypes
         from optimum.quanto.tensor.packed import pack_weights
 
-        base = weights.float().reshape(-1, self.group_size)
-        optimizer = HqqOptimizer() if self.search is ScaleSearch.hqq else MaxOptimizer()
-        scale, shift = (
-            part.to(weights.dtype) for part in optimizer(base, qtypes[f"qint{self.bits}"], axis=0)
-        )
-        # A constant group has no range, and would divide by zero.
-        scale = scale.clamp(min=torch.finfo(weights.dtype).tiny)
-        data = torch.ops.quanto.quantize_affine(
-            base, bits=self.bits, axis=0, group_size=None, scale=scale.float(), shift=shift.float()
-        )
+        groups = weights.reshape(-1, self.group_size)  # [G, group_size]
+        data = torch.empty(groups.shape, dtype=torch.uint8, device=weights.device)
+        scale, shift = weights.new_empty((2, len(groups), 1)).unbind()
+        for part in self._parts(groups):
+            self._encode_part(groups[part].to(torch.float32, copy=True), data[part], scale[part], shift[part])
         return pack_weights(data, self.bits), scale, shift
 
     def decode(self, parts: Sequence[torch.Tensor], spec: TensorSpec) -> torch.Tensor:
@@ -79,3 +74,22 @@ class GroupedFormat:
         shifts = torch.arange(0, 8, self.bits, dtype=torch.uint8, device=packed.device)
         values = packed >> shifts[:, None, None]
         return values.bitwise_and_(2**self.bits - 1).view(-1, self.group_size)[:groups]
+
+    def _parts(self, groups: torch.Tensor) -> Iterable[slice]:
+        """What is encoded at once: HQQ stops when all of them have settled, a range is a group's own."""
+        return (slice(None),) if self.search is ScaleSearch.hqq else chunks(groups)
+
+    def _encode_part(
+        self, base: torch.Tensor, data: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+    ) -> None:
+        """Fill data, scale and shift of some groups; `base` is used up."""
+        import torch
+        from optimum.quanto import HqqOptimizer, MaxOptimizer, qtypes
+
+        optimizer = HqqOptimizer() if self.search is ScaleSearch.hqq else MaxOptimizer()
+        found = optimizer(base, qtypes[f"qint{self.bits}"], axis=0)
+        # A constant group has no range, and would divide by zero.
+        scale.copy_(found[0]).clamp_(min=torch.finfo(scale.dtype).tiny)
+        shift.copy_(found[1])
+        # quanto's quantize_affine, in place: a fresh tensor a step takes longer than the step.
+        data.copy_(base.add_(shift.float()).div_(scale.float()).round_().clamp_(0, 2**self.bits - 1))
