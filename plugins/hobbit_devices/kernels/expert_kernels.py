@@ -1,0 +1,168 @@
+"""The expert FFN on slots, in Triton: what to launch, on what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+
+from hobbit.api import BlobLayout
+from hobbit.errors import DeviceError
+from hobbit_devices.kernels.combining import weighted_sum
+from hobbit_devices.kernels.configs import Plan, grouped_plan, single_plan
+from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
+from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
+from hobbit_devices.kernels.gemv_native import down_native, gate_up_native
+from hobbit_devices.kernels.gemv_packed import down_packed, gate_up_packed
+from hobbit_devices.kernels.support import ACTIVATIONS, supports
+
+_TYPES = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32}
+_SINGLE = {
+    0: (gate_up_native, down_native),
+    8: (gate_up_int8, down_int8),
+    4: (gate_up_packed, down_packed),
+    2: (gate_up_packed, down_packed),
+}
+_COMBINED = 1024
+"""Columns of the sum that one program makes."""
+
+
+class ExpertKernels:
+    """Runs experts in the slots of one level: `pool` uint8 [S, nbytes] holds one blob of `layout` a row.
+
+    Nothing here synchronises with the host, and launches depend on shapes alone, so every call can be
+    captured in a CUDA graph. Raises DeviceError if there is no kernel for the layout or the activation
+    (see `supports`). `plan` replaces the table's block sizes of `run`.
+    """
+
+    def __init__(
+        self, layout: BlobLayout, pool: torch.Tensor, activation: str = "silu", plan: Plan | None = None
+    ) -> None:
+        reason = supports(layout, activation)
+        if reason is not None:
+            raise DeviceError(reason)
+        self.format = ExpertFormat.of(layout)
+        self._pool = pool
+        self._activation = ACTIVATIONS[activation]
+        self._dtype: torch.dtype = getattr(torch, self.format.dtype)
+        self.single = plan or single_plan(self.format)
+
+    def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
+        """out[p] = the expert in slots[p] applied to x[tokens[p]], not yet weighted.
+
+        x [T, d] in the model's dtype; slots and tokens int32 [P]; out [P, d], float32 or the model's dtype.
+        Pairs of a negative slot are left alone. Each pair reads its expert's weights: made for one token.
+        """
+        pairs = len(slots)
+        if not pairs:
+            return
+        format, plan = self.format, self.single
+        h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
+        gate_up, down = _SINGLE[format.up.bits]
+        gate_up[_blocks(format.ffn, format.up, plan.up.n), pairs](
+            x, self._pool, slots, tokens, h,
+            **self._single(format.up), ACTIVATION=self._activation,
+            BLOCK_N=plan.up.n, BLOCK_K=plan.up.k, num_warps=plan.up.warps,
+        )  # fmt: skip
+        down[_blocks(format.hidden, format.down, plan.down.n), pairs](
+            h, self._pool, slots, out,
+            **self._single(format.down),
+            BLOCK_N=plan.down.n, BLOCK_K=plan.down.k, num_warps=plan.down.warps,
+        )  # fmt: skip
+
+    def run_grouped(
+        self,
+        x: torch.Tensor,
+        slots: torch.Tensor,
+        offsets: torch.Tensor,
+        tokens: torch.Tensor,
+        out: torch.Tensor,
+        plan: Plan | None = None,
+    ) -> None:
+        """out[i] = expert of the i-th pair applied to x[tokens[i]], the pairs being sorted by expert.
+
+        The pairs offsets[e] .. offsets[e + 1] belong to the expert in slots[e]: slots int32 [n], offsets
+        int32 [n + 1], tokens int32 [P], out [P, d]. Pairs of a negative slot are left alone. Each expert's
+        weights are read once for every block of its tokens.
+        """
+        pairs, experts = len(tokens), len(slots)
+        if not pairs or not experts:
+            return
+        format = self.format
+        plan = plan or grouped_plan(format, len(x), experts)
+        h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
+        tiles = pairs // plan.up.m + min(experts, pairs)
+        gate_up_grouped[tiles, _blocks(format.ffn, format.up, plan.up.n)](
+            x, self._pool, slots, offsets, tokens, h, experts,
+            **self._grouped(format.up, experts), ACTIVATION=self._activation,
+            BLOCK_M=plan.up.m, BLOCK_N=plan.up.n, BLOCK_K=plan.up.k,
+            num_warps=plan.up.warps, num_stages=plan.up.stages,
+        )  # fmt: skip
+        tiles = pairs // plan.down.m + min(experts, pairs)
+        down_grouped[tiles, _blocks(format.hidden, format.down, plan.down.n)](
+            h, self._pool, slots, offsets, out, experts,
+            **self._grouped(format.down, experts),
+            BLOCK_M=plan.down.m, BLOCK_N=plan.down.n, BLOCK_K=plan.down.k,
+            num_warps=plan.down.warps, num_stages=plan.down.stages,
+        )  # fmt: skip
+
+    @staticmethod
+    def combine(
+        out: torch.Tensor,
+        weights: torch.Tensor,
+        experts: torch.Tensor,
+        rows: torch.Tensor,
+        final: torch.Tensor,
+    ) -> None:
+        """final[t] = sum over k of weights[t, k] * out[rows[t, k]], in ascending order of experts[t, k].
+
+        out [R, d]; weights [T, K] of any float dtype; experts and rows int [T, K]; a negative row is left
+        out; final [T, d]. Sums are in float32 and rounded once. The order does not depend on which rows were
+        computed when, so a layer served in parts has the bits of one served at once.
+        """
+        tokens, choices = weights.shape
+        hidden = final.shape[1]
+        block = min(_COMBINED, triton.next_power_of_2(hidden))
+        weighted_sum[tokens, triton.cdiv(hidden, block)](
+            out, weights, experts, rows, final,
+            D=hidden, K=choices, CHOICES=triton.next_power_of_2(choices), BLOCK=block,
+        )  # fmt: skip
+
+    def _single(self, matrix: PackedMatrix) -> dict[str, Any]:
+        arguments = {
+            "STRIDE": self._pool.stride(0),
+            "DATA": matrix.data,
+            "DTYPE": _TYPES[self.format.dtype],
+            "D": self.format.hidden,
+            "F": self.format.ffn,
+        }
+        if matrix.bits:
+            arguments["SCALE"] = matrix.scale
+        if matrix.bits in (2, 4):
+            arguments |= {"SHIFT": matrix.shift, "BITS": matrix.bits, "GROUP": matrix.group}
+        return arguments
+
+    def _grouped(self, matrix: PackedMatrix, experts: int) -> dict[str, Any]:
+        return self._single(matrix) | {
+            "SCALE": matrix.scale,
+            "SHIFT": matrix.shift,
+            "BITS": matrix.bits,
+            "GROUP": matrix.group,
+            "WEIGHT": self._weight(matrix),
+            "PRECISION": "ieee" if self.format.dtype == "float32" else "tf32",
+            "EXPERTS": max(16, triton.next_power_of_2(experts)),
+        }
+
+    def _weight(self, matrix: PackedMatrix) -> Any:
+        """Triton's type of one stored item."""
+        return {0: _TYPES[self.format.dtype], 8: tl.int8}.get(matrix.bits, tl.uint8)
+
+
+def _blocks(rows: int, matrix: PackedMatrix, block: int) -> int:
+    """Programs that cover the stored rows: a byte of int4 has a gate and an up row, of int2 two of each."""
+    if matrix.bits in (2, 4):
+        rows = matrix.rows // matrix.planes
+    return int(triton.cdiv(rows, block))

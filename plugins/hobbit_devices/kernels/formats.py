@@ -1,0 +1,94 @@
+"""Where the matrices of an expert lie in its blob, as the kernels need to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hobbit.api import BlobField, BlobLayout, TensorSpec
+from hobbit.errors import DeviceError
+
+UP, DOWN = "gate_up_proj", "down_proj"
+"""The tensors of an expert, in blob order, under the names of transformers' experts modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMatrix:
+    """A matrix [rows, columns] in a blob: byte offsets of its parts, -1 for a part that it lacks.
+
+    `bits` is 0 for native weights, which are stored as they are; else 8 (a scale a row), 4 or 2 (a scale and
+    a shift per `group` columns). A byte of 4 or 2 bits holds `planes` rows: plane q of byte row i is matrix
+    row i + q * rows / planes, at the same column.
+    """
+
+    rows: int
+    columns: int
+    bits: int
+    group: int
+    data: int
+    scale: int = -1
+    shift: int = -1
+
+    @property
+    def planes(self) -> int:
+        """Matrix rows that share one row of the stored data."""
+        return 8 // self.bits if self.bits else 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertFormat:
+    """The two matrices of a gated expert: `up` [2F, d] (gate rows, then up rows) and `down` [d, F]."""
+
+    up: PackedMatrix
+    down: PackedMatrix
+    dtype: str
+
+    @property
+    def hidden(self) -> int:
+        """d."""
+        return self.up.columns
+
+    @property
+    def ffn(self) -> int:
+        """F."""
+        return self.down.columns
+
+    @property
+    def name(self) -> str:
+        """What the weights are: the dtype of native ones, else "int8", "int4", "int2"."""
+        return f"int{self.up.bits}" if self.up.bits else self.dtype
+
+    @staticmethod
+    def of(layout: BlobLayout) -> ExpertFormat:
+        """The format of blobs laid out as `layout`. Raises DeviceError if it is none of those above."""
+        names = tuple(name for name, _ in layout.tensors)
+        if names != (UP, DOWN):
+            raise DeviceError(f"an expert of the tensors {', '.join(names)} is not a plain gated one")
+        specs = dict(layout.tensors)
+        up, down = (
+            _matrix(specs[name], [field for field in layout.fields if field.tensor == name]) for name in names
+        )
+        if up.rows != 2 * down.columns or up.columns != down.rows or up.bits != down.bits:
+            raise DeviceError(
+                f"the shapes {specs[UP].shape} and {specs[DOWN].shape} are not a gated expert's"
+            )
+        return ExpertFormat(up, down, specs[UP].dtype)
+
+
+def _matrix(spec: TensorSpec, fields: list[BlobField]) -> PackedMatrix:
+    parts = {field.part: field for field in fields}
+    rows, columns = spec.shape
+    offsets = {part: field.offset for part, field in parts.items()}
+    data = parts["data"].spec
+    if set(parts) == {"data"} and data == spec:
+        return PackedMatrix(rows, columns, 0, 0, **offsets)
+    if set(parts) == {"data", "scale"} and data.dtype == "int8" and parts["scale"].spec.shape == (rows, 1):
+        return PackedMatrix(rows, columns, 8, 0, **offsets)
+    if set(parts) == {"data", "scale", "shift"} and data.dtype == "uint8":
+        packed, group = data.shape
+        groups = parts["scale"].spec.shape[0]
+        bits = 8 * packed // groups
+        if bits in (2, 4) and packed * 8 == groups * bits and groups * group == rows * columns:
+            return PackedMatrix(rows, columns, bits, group, **offsets)
+    raise DeviceError(
+        f"blobs with the parts {', '.join(parts)} for a matrix of {spec.shape} are of no known format"
+    )

@@ -1,0 +1,104 @@
+"""Batch-1 products with int8 weights: one scale a row.
+
+Shapes: d hidden, F ffn, P pairs of a token and an expert. Weights are read as words of four and made unsigned
+(data + 128), so that `words` can take them apart; 128 times the sum of the activations is taken off at the
+end.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from hobbit_devices.kernels.maths import blob_part, gated
+from hobbit_devices.kernels.words import columns_of, product, words_of
+
+
+@triton.jit
+def _unsigned(
+    data: tl.tensor, rows: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr
+) -> tl.tensor:
+    """Words of data + 128."""
+    return words_of(data, rows, k, COLUMNS, BLOCK_K) ^ 0x80808080
+
+
+@triton.jit
+def _summed(sums: tl.tensor, total: tl.tensor, scales: tl.tensor) -> tl.tensor:
+    """Products [N] from sums [N, W] over the unsigned weights; `total` [C] sums the activations."""
+    return (tl.sum(sums, 1) * 2.0**69 - 128.0 * tl.sum(total, 0)) * scales.to(tl.float32)
+
+
+@triton.jit
+def gate_up_int8(
+    x: tl.tensor,  # [T, d]
+    pool: tl.tensor,  # uint8 [S, STRIDE]
+    slots: tl.tensor,  # int [P]
+    tokens: tl.tensor,  # int [P]
+    h: tl.tensor,  # [P, F]
+    STRIDE: tl.constexpr,
+    DATA: tl.constexpr,
+    SCALE: tl.constexpr,
+    DTYPE: tl.constexpr,
+    D: tl.constexpr,
+    F: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+) -> None:
+    """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
+    pair = tl.program_id(1)
+    slot = tl.load(slots + pair)
+    if slot < 0:
+        return
+    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    kept = tl.minimum(rows, F - 1)
+    token = x + tl.load(tokens + pair).to(tl.int64) * D
+    data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
+    gate = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
+    up = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
+    total = tl.zeros((BLOCK_K // 16,), tl.float32)
+    for k in range(0, D, BLOCK_K):
+        g = _unsigned(data, kept, k, D, BLOCK_K)
+        u = _unsigned(data, kept + F, k, D, BLOCK_K)
+        a, b, c, d, sums = columns_of(token, k, D, BLOCK_K)
+        gate = product(gate, g, a, b, c, d, 0, 8)
+        up = product(up, u, a, b, c, d, 0, 8)
+        total += sums
+    scales = blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept
+    value = gated(_summed(gate, total, tl.load(scales)), _summed(up, total, tl.load(scales + F)), ACTIVATION)
+    tl.store(h + pair * F + rows, value, mask=rows < F)
+
+
+@triton.jit
+def down_int8(
+    h: tl.tensor,  # [P, F]
+    pool: tl.tensor,  # uint8 [S, STRIDE]
+    slots: tl.tensor,  # int [P]
+    out: tl.tensor,  # [P, d]
+    STRIDE: tl.constexpr,
+    DATA: tl.constexpr,
+    SCALE: tl.constexpr,
+    DTYPE: tl.constexpr,
+    D: tl.constexpr,
+    F: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+) -> None:
+    """out[p] = down h[p] of the expert in slots[p]."""
+    pair = tl.program_id(1)
+    slot = tl.load(slots + pair)
+    if slot < 0:
+        return
+    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    kept = tl.minimum(rows, D - 1)
+    state = h + pair * F
+    data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
+    y = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
+    total = tl.zeros((BLOCK_K // 16,), tl.float32)
+    for k in range(0, F, BLOCK_K):
+        w = _unsigned(data, kept, k, F, BLOCK_K)
+        a, b, c, d, sums = columns_of(state, k, F, BLOCK_K)
+        y = product(y, w, a, b, c, d, 0, 8)
+        total += sums
+    value = _summed(y, total, tl.load(blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept))
+    tl.store(out + pair.to(tl.int64) * D + rows, value, mask=rows < D)

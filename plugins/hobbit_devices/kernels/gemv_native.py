@@ -1,0 +1,95 @@
+"""Batch-1 products with native weights.
+
+Shapes: d hidden, F ffn, P pairs of a token and an expert. A program streams a block of rows of one expert and
+keeps a float32 product per weight position, so that every load is independent of the one before; the rows are
+summed once at the end.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from hobbit_devices.kernels.maths import blob_part, gated
+
+
+@triton.jit
+def gate_up_native(
+    x: tl.tensor,  # [T, d]
+    pool: tl.tensor,  # uint8 [S, STRIDE]
+    slots: tl.tensor,  # int [P]
+    tokens: tl.tensor,  # int [P]
+    h: tl.tensor,  # [P, F]
+    STRIDE: tl.constexpr,
+    DATA: tl.constexpr,
+    DTYPE: tl.constexpr,
+    D: tl.constexpr,
+    F: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+) -> None:
+    """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
+    pair = tl.program_id(1)
+    slot = tl.load(slots + pair)
+    if slot < 0:
+        return
+    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    kept = tl.minimum(rows, F - 1)  # rows beyond the last are computed and not stored
+    columns = tl.arange(0, BLOCK_K)
+    token = x + tl.load(tokens + pair).to(tl.int64) * D
+    weights = blob_part(pool, slot, STRIDE, DATA, DTYPE)
+    here = weights + (kept[:, None] * D + columns[None, :])
+    gate = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    up = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    for k in range(0, D, BLOCK_K):
+        if D % BLOCK_K == 0:
+            g = tl.load(here + k, eviction_policy="evict_first")
+            u = tl.load(here + F * D + k, eviction_policy="evict_first")
+            v = tl.load(token + k + columns)
+        else:
+            inside = k + columns < D
+            g = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
+            u = tl.load(here + F * D + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
+            v = tl.load(token + k + columns, mask=inside, other=0)
+        v = v.to(tl.float32)[None, :]
+        gate += g.to(tl.float32) * v
+        up += u.to(tl.float32) * v
+    tl.store(h + pair * F + rows, gated(tl.sum(gate, 1), tl.sum(up, 1), ACTIVATION), mask=rows < F)
+
+
+@triton.jit
+def down_native(
+    h: tl.tensor,  # [P, F]
+    pool: tl.tensor,  # uint8 [S, STRIDE]
+    slots: tl.tensor,  # int [P]
+    out: tl.tensor,  # [P, d]
+    STRIDE: tl.constexpr,
+    DATA: tl.constexpr,
+    DTYPE: tl.constexpr,
+    D: tl.constexpr,
+    F: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+) -> None:
+    """out[p] = down h[p] of the expert in slots[p]."""
+    pair = tl.program_id(1)
+    slot = tl.load(slots + pair)
+    if slot < 0:
+        return
+    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    kept = tl.minimum(rows, D - 1)
+    columns = tl.arange(0, BLOCK_K)
+    state = h + pair * F
+    here = blob_part(pool, slot, STRIDE, DATA, DTYPE) + (kept[:, None] * F + columns[None, :])
+    total = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    for k in range(0, F, BLOCK_K):
+        if F % BLOCK_K == 0:
+            w = tl.load(here + k, eviction_policy="evict_first")
+            v = tl.load(state + k + columns)
+        else:
+            inside = k + columns < F
+            w = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
+            v = tl.load(state + k + columns, mask=inside, other=0)
+        total += w.to(tl.float32) * v.to(tl.float32)[None, :]
+    tl.store(out + pair.to(tl.int64) * D + rows, tl.sum(total, 1), mask=rows < D)

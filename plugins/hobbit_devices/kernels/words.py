@@ -1,0 +1,76 @@
+"""Quantised weights as words of four columns: how batch-1 products take them apart without conversions.
+
+The masked bits of a word, read as a float, are a subnormal number: the integer in them times a power of two.
+Subnormals multiply exactly and at full speed, so a weight costs a mask and a multiply-add. The activations
+carry the inverse powers, and what is left is taken off once at the end.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def field(word: tl.tensor, POSITION: tl.constexpr, BITS: tl.constexpr) -> tl.tensor:
+    """Float32 u * 2 ** (POSITION - 149) for the unsigned integer u in the BITS bits at POSITION of `word`.
+
+    POSITION + BITS must not pass the 23 bits of the mantissa.
+    """
+    tl.static_assert(POSITION + BITS <= 23)
+    MASK: tl.constexpr = ((1 << BITS) - 1) << POSITION
+    return (word & MASK).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def product(
+    sums: tl.tensor,  # [N, W]
+    words: tl.tensor,  # uint32 [N, W]
+    a: tl.tensor,  # [W]
+    b: tl.tensor,
+    c: tl.tensor,
+    d: tl.tensor,
+    PLANE: tl.constexpr,
+    BITS: tl.constexpr,
+) -> tl.tensor:
+    """`sums` and the products of a word's four columns: the integers in PLANE times `columns_of`.
+
+    In units of 2 ** (PLANE * BITS - 69), the power that is left.
+    """
+    upper = words >> 15
+    sums += field(words, PLANE * BITS, BITS) * a[None]
+    sums += field(words, PLANE * BITS + 8, BITS) * b[None]
+    sums += field(upper, PLANE * BITS + 1, BITS) * c[None]
+    sums += field(upper, PLANE * BITS + 9, BITS) * d[None]
+    return sums
+
+
+@triton.jit
+def columns_of(state: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr) -> tl.tensor:
+    """Values of `state` from k on: float32 [W] for each of the four columns of a word, and sums of chunks.
+
+    The columns carry the powers of two that meet those of `field`: no product leaves the normal range while
+    the values are between 2 ** -50 and 2 ** 45.
+    """
+    at = tl.arange(0, BLOCK_K)
+    if COLUMNS % BLOCK_K == 0:
+        values = tl.load(state + k + at)
+    else:
+        values = tl.load(state + k + at, mask=k + at < COLUMNS, other=0)
+    even, odd = tl.split(tl.reshape(values.to(tl.float32), (BLOCK_K // 4, 2, 2)))
+    a, c = tl.split(even)
+    b, d = tl.split(odd)
+    total = tl.sum(tl.reshape(a + b + c + d, (BLOCK_K // 16, 4)), 1)
+    return a * 2.0**80, b * 2.0**72, c * 2.0**79, d * 2.0**71, total
+
+
+@triton.jit
+def words_of(
+    data: tl.tensor, rows: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr
+) -> tl.tensor:
+    """uint32 [N, W]: the bytes of `rows` from column k on."""
+    at = k // 4 + tl.arange(0, BLOCK_K // 4)
+    here = data + (rows[:, None] * (COLUMNS // 4) + at[None, :])
+    if COLUMNS % BLOCK_K == 0:
+        return tl.load(here, eviction_policy="evict_first")
+    return tl.load(here, mask=(at < COLUMNS // 4)[None, :], other=0, eviction_policy="evict_first")

@@ -1,0 +1,123 @@
+"""Triton's kernels against the exact product, in float64: on a GPU, else in Triton's interpreter."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from benchmarks.kernels.blobs import PRECISIONS
+from tests.devices.kernels.slots import (
+    DEVICE,
+    NEEDS_TRITON,
+    ON_GPU,
+    Experts,
+    error,
+    indices,
+    poisoned,
+)
+
+pytestmark = [pytest.mark.gpu, NEEDS_TRITON]
+
+DTYPES = ("bfloat16", "float16", "float32") if ON_GPU else ("float16", "float32")
+"""The interpreter multiplies bfloat16 matrices as if they were integers."""
+
+TOLERANCE = {"bfloat16": 8e-3, "float16": 1e-3, "float32": 3e-6}
+"""Rounding of the hidden activations, and in groups of the weights, to the dtype."""
+
+SHAPES = [(128, 192, 64), (96, 160, 32), (256, 384, 128)]
+"""(d, F, group): F is no multiple of the blocks of rows, d and F not always of those of columns."""
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pairs_are_exact_within_the_dtype(dtype: str, precision: str, shape: tuple[int, int, int]) -> None:
+    experts = Experts(precision, dtype, *shape)
+    x = experts.tokens(2)
+    slots, tokens = indices(3, 0, -1), indices(1, 0, 0)
+    found, exact = poisoned(3, experts.hidden), poisoned(3, experts.hidden, torch.float64)
+    experts.triton.run(x, slots, tokens, found)
+    experts.exact.run(x, slots, tokens, exact)
+    assert error(found[:2], exact[:2]) < TOLERANCE[dtype]
+    assert found[2].isnan().all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_are_exact_within_the_dtype(dtype: str, precision: str, shape: tuple[int, int, int]) -> None:
+    experts = Experts(precision, dtype, *shape)
+    x = experts.tokens(8)
+    # A group of more than one tile, an empty one, one left alone, one of a single pair.
+    slots, offsets = indices(5, 1, -1, 0), indices(0, 19, 19, 21, 22)
+    tokens = torch.arange(22, dtype=torch.int32, device=DEVICE) % 8
+    found, exact = poisoned(22, experts.hidden), poisoned(22, experts.hidden, torch.float64)
+    experts.triton.run_grouped(x, slots, offsets, tokens, found)
+    experts.exact.run_grouped(x, slots, offsets, tokens, exact)
+    served = [*range(19), 21]
+    assert error(found[served], exact[served]) < TOLERANCE[dtype]
+    assert found[19:21].isnan().all()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_pytorch_tanh", "relu"])
+def test_other_activations(activation: str) -> None:
+    experts = Experts("native", "float32", activation=activation)
+    x = experts.tokens(1)
+    found, exact = poisoned(1, experts.hidden), poisoned(1, experts.hidden, torch.float64)
+    experts.triton.run(x, indices(2), indices(0), found)
+    experts.exact.run(x, indices(2), indices(0), exact)
+    assert error(found, exact) < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("grouped", [False, True], ids=["pairs", "groups"])
+def test_a_layer_in_two_calls_has_the_bits_of_one(precision: str, grouped: bool) -> None:
+    experts = Experts(precision, "float16")
+    kernels, x = experts.triton, experts.tokens(3)
+    slots, tokens = indices(0, 1, 2, 3, 4), indices(0, 0, 1, 1, 2)
+    whole, parts = poisoned(5, experts.hidden), poisoned(5, experts.hidden)
+    for out, cuts in ((whole, [0, 5]), (parts, [0, 1, 5])):
+        for start, stop in itertools.pairwise(cuts):
+            few, their, here = slots[start:stop], tokens[start:stop], out[start:stop]
+            if grouped:
+                bounds = torch.arange(stop - start + 1, dtype=torch.int32, device=DEVICE)
+                kernels.run_grouped(x, few, bounds, their, here)
+            else:
+                kernels.run(x, few, their, here)
+    assert torch.equal(whole, parts)
+
+
+@pytest.mark.parametrize("choices", [1, 2, 3, 8])
+def test_sums_equal_the_reference(choices: int) -> None:
+    experts = Experts("native", "float32", hidden=80)
+    generator = torch.Generator().manual_seed(choices)
+    out = torch.randn(3 * choices, 80, generator=generator).to(DEVICE)
+    weights = torch.rand(3, choices, generator=generator).to(DEVICE)
+    chosen = torch.stack([torch.randperm(16, generator=generator)[:choices] for _ in range(3)]).to(DEVICE)
+    rows = torch.randperm(3 * choices, generator=generator).view(3, choices).int().to(DEVICE)
+    rows[1, choices // 2] = -1
+    out[rows[1, 0].clamp(min=0)] *= 1e4  # so that another order would give other bits
+    found, expected = poisoned(3, 80), poisoned(3, 80)
+    experts.triton.combine(out, weights, chosen, rows, found)
+    experts.plain.combine(out, weights, chosen, rows, expected)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_captured_graph_follows_its_indices(precision: str) -> None:
+    experts = Experts(precision, hidden=256, ffn=512)
+    kernels, x = experts.triton, experts.tokens(1)
+    slots, tokens, out = indices(0, 1), indices(0, 0), poisoned(2, 256)
+    kernels.run(x, slots, tokens, out)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kernels.run(x, slots, tokens, out)
+    slots.copy_(indices(4, 3))
+    out.fill_(float("nan"))
+    graph.replay()
+    exact = poisoned(2, 256, torch.float64)
+    experts.exact.run(x, slots, tokens, exact)
+    assert error(out, exact) < TOLERANCE["bfloat16"]
