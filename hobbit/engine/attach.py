@@ -20,6 +20,7 @@ def attach(
     recorder: Recorder | None = None,
     depth: int | None = None,
     graphs: bool = False,
+    keep: bool = False,
 ) -> Attachment:
     """Let `runtime` serve the experts of `model` from now on; `recorder` hears of the routing.
 
@@ -27,12 +28,24 @@ def attach(
     store holds them (None: they stay, for a runtime that serves the model's own weights). `depth` layers of
     gate look-ahead are computed, by default as many as the runtime wants; a recorder may want more. With
     `graphs`, decode steps over a static KV cache are replayed from CUDA graphs, on devices that have them.
+    With `keep`, the model can be given back whole even if the store has no copy in the checkpoint's dtype.
 
     Raises:
         ModelError: if the model is not a mixture of experts that hobbit can run.
     """
-    attachment = Attachment(model, runtime, store)
-    nn.Module.to(model, runtime.device.place)  # without its experts: they never all live there
+    attachment = Attachment(model, runtime, store, keep)
+    try:
+        _equip(attachment, runtime, recorder, depth, graphs)
+    except BaseException:
+        attachment.detach()
+        raise
+    return attachment
+
+
+def _equip(
+    attachment: Attachment, runtime: Runtime, recorder: Recorder | None, depth: int | None, graphs: bool
+) -> None:
+    nn.Module.to(attachment.model, runtime.device.place)  # without its experts: they never all live there
     attachment.look_ahead(runtime.depth if depth is None else depth)
     attachment.renormalise(runtime.loader.renormalise)
     if recorder is not None or runtime.router.needs_logits:
@@ -41,4 +54,3 @@ def attach(
     place = torch.device(runtime.device.place)
     if graphs and place.type == "cuda":
         attachment.record_steps(CudaTape(place))
-    return attachment

@@ -19,7 +19,7 @@ from hobbit.engine.graphs import DecodeGraphs, Tape
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.passes import PassHooks
 from hobbit.engine.serving import LayerServer, Recorder
-from hobbit.engine.weights import NativeSource, put_back, take_out
+from hobbit.engine.weights import KeptExperts, NativeSource, put_back, take_out
 from hobbit.errors import ModelError
 
 UNREADABLE = "the routers of this model cannot be read: prefetchers that look ahead do nothing"
@@ -28,11 +28,14 @@ UNREADABLE = "the routers of this model cannot be read: prefetchers that look ah
 class Attachment:
     """Holds a model's MoE layers. Make it with `attach`; use it as a context manager, or call `detach`.
 
-    `notes` says what the model cannot do. While attached, the model is for inference only. Raises ModelError
-    if the model is no mixture of experts, or another attachment has its experts.
+    `notes` says what the model cannot do. While attached, the model is for inference only, and what it
+    generates is not compiled. With `keep`, experts that the store could not give back stay in memory. Raises
+    ModelError if the model is no mixture of experts, or another attachment has its experts.
     """
 
-    def __init__(self, model: PreTrainedModel, server: LayerServer, store: NativeSource | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, server: LayerServer, store: NativeSource | None, keep: bool = False
+    ) -> None:
         self.model = model
         self.layers: tuple[MoELayer, ...] = find_layers(model)
         if not experts.free(self.layers[0].experts):
@@ -45,11 +48,16 @@ class Attachment:
         self._handles: list[RemovableHandle] = []
         self._graphs: DecodeGraphs | None = None
         self._before = _implementation(model)
+        self._place = model.device
+        self._compiles = _disable_compile(model, True)
+        self._kept: KeptExperts | None = None
         self._detached: bool | None = None
         for layer, attached in zip(self.layers, self._attached, strict=True):
             experts.put(layer.experts, attached)
         model.set_experts_implementation(experts.IMPLEMENTATION)
         if store is not None:
+            if keep and store.native(0, 0) is None:
+                self._kept = KeptExperts(self.layers)
             take_out(self.layers)
 
     @property
@@ -107,17 +115,18 @@ class Attachment:
         for attached in self._attached:
             attached.renormalise = on
 
-    def detach(self) -> bool:
-        """Give the model back as it was. Returns False if its experts cannot be restored.
+    def detach(self, restore: bool = True) -> bool:
+        """Give the model back as it was, and where it was. Returns False if its experts are not restored.
 
-        They are lost where the store holds no copy in the checkpoint's own dtype: calling the model then
-        raises ModelError, and it has to be loaded again. A second call does nothing.
+        They are lost where neither the store nor this holds a copy in the checkpoint's own dtype, or without
+        `restore`: calling the model then raises ModelError, and it has to be loaded again. A second call does
+        nothing.
         """
         if self._detached is None:
-            self._detached = self._give_back()
+            self._detached = self._give_back(restore)
         return self._detached
 
-    def _give_back(self) -> bool:
+    def _give_back(self, restore: bool) -> bool:
         if self._graphs is not None:
             self._graphs.remove()
         self._passes.remove()
@@ -126,9 +135,17 @@ class Attachment:
         self._handles.clear()
         for layer in self.layers:
             experts.take(layer.experts)
-        if self._store is not None and not put_back(self.layers, self._store):
+        _disable_compile(self.model, self._compiles)
+        nn.Module.to(self.model, self._place)
+        if self._store is not None and not (restore and self._put_back(self._store)):
             return False
         self.model.set_experts_implementation(self._before)
+        return True
+
+    def _put_back(self, store: NativeSource) -> bool:
+        if self._kept is None:
+            return put_back(self.layers, store)
+        self._kept.put_back()
         return True
 
     def __enter__(self) -> Attachment:
@@ -155,6 +172,15 @@ def _implementation(model: PreTrainedModel) -> dict[str, str | None]:
     """The experts implementations in force, for the model and its parts."""
     read = getattr(model, "get_experts_implementation", None)
     return read() if read is not None else {"": model.config._experts_implementation}
+
+
+def _disable_compile(model: PreTrainedModel, value: bool | None) -> bool | None:
+    """Tell `generate` whether to compile by itself; what would be compiled calls us in its middle."""
+    options = getattr(model, "generation_config", None)
+    before: bool | None = getattr(options, "disable_compile", None)
+    if options is not None:
+        options.disable_compile = value
+    return before
 
 
 def _catcher(attached: AttachedLayer) -> Any:

@@ -42,10 +42,11 @@ class Session:
         """What the user should know about this run."""
         return [*self.assembly.notes, *self.attachment.notes]
 
-    def close(self) -> None:
-        """Detach and release the device."""
-        self.attachment.detach()
+    def close(self, restore: bool = True) -> bool:
+        """Detach and release the device. Returns False if the model is not whole again, see `Attachment`."""
+        whole = self.attachment.detach(restore)
         self.assembly.close()
+        return whole
 
     def __enter__(self) -> Session:
         return self
@@ -68,11 +69,13 @@ def open_session(
     future: npt.NDArray[np.int64] | None = None,
     past: Past = no_past,
     observers: Sequence[Observer] = (),
+    keep: bool = False,
 ) -> Session:
     """Put `setup` behind the experts of `model`.
 
     `geometry` is what bytes and flops are charged from (None: the model's own); `tokens` the KV cache to
-    reserve for; `record` keeps the routing as a trace; `future` is for oracles, `past` for what learns.
+    reserve for; `record` keeps the routing as a trace; `future` is for oracles, `past` for what learns. With
+    `keep`, closing the session always makes the model whole again.
 
     Raises:
         ModelError, ConfigError, BudgetError, DeviceError: if the parts do not fit one another.
@@ -87,7 +90,8 @@ def open_session(
     depth = max(assembly.runtime.depth, LOOKAHEAD_RECORDED) if record else None
     recorder = None if depth is None else TraceRecorder(_header(own, name, depth, setup.seed))
     try:
-        attachment = attach(model, assembly.runtime, live, recorder, depth, setup.device.records_steps())
+        graphs = setup.device.records_steps()
+        attachment = attach(model, assembly.runtime, live, recorder, depth, graphs, keep)
     except BaseException:
         assembly.close()
         raise

@@ -32,6 +32,19 @@ def take_out(layers: Sequence[MoELayer]) -> None:
             parameter.data = parameter.data.new_empty(0)
 
 
+class KeptExperts:
+    """The experts' parameters of `layers` as they are now, kept while they are out of the model."""
+
+    def __init__(self, layers: Sequence[MoELayer]) -> None:
+        parameters = [_parameter(layer, name) for layer in layers for name in layer.traits.names]
+        self._kept = [(parameter, parameter.data) for parameter in parameters]
+
+    def put_back(self) -> None:
+        """Give them back, where the model is now."""
+        for parameter, data in self._kept:
+            parameter.data = data.to(parameter.device)
+
+
 def put_back(layers: Sequence[MoELayer], source: NativeSource) -> bool:
     """Give the model its experts back; False, and nothing done, if `source` holds no native level."""
     if source.native(0, 0) is None:

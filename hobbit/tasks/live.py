@@ -47,8 +47,14 @@ class Live:
         setup: Setup | None = None,
         tokens: int | None = None,
         future: npt.NDArray[np.int64] | None = None,
+        *,
+        record: bool = True,
+        keep: bool = False,
     ) -> Session:
-        """A recording session of `setup` (None: as configured) with KV for `tokens` (None: `longest`)."""
+        """A session of `setup` (None: as configured) with KV for `tokens` (None: `longest`).
+
+        `record` keeps its routing, which grows with every token; `keep`: see `open_session`.
+        """
         return open_session(
             self.model,
             self.tokenizer,
@@ -56,9 +62,10 @@ class Live:
             name=self.config.model.label,
             tokens=tokens or self.longest,
             geometry=self.geometry,
-            record=True,
+            record=record,
             future=future,
             past=self.past,
+            keep=keep,
         )
 
     @property
@@ -96,20 +103,39 @@ def prepare(
     Raises:
         ModelError, ConfigError: if something does not fit.
     """
-    geometry = charged_geometry(config, config.setup().device.simulated, overrides)
+    charged_geometry(config, config.setup().device.simulated, overrides)  # raises before a long load
     progress.stage("loading the model")
     model, tokenizer = load_model(config)
     ids = tuple(token_ids(tokenizer, prompt) for prompt in prompts)
     for prompt in ids:
         check_length(prompt, model, config.max_new_tokens)
+    return fit(config, overrides, model, tokenizer, prompts, ids, progress)
+
+
+def fit(
+    config: HobbitConfig,
+    overrides: Sequence[str],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    ids: Sequence[list[int]],
+    progress: Progress,
+    source: str = "the prompt's own routing",
+) -> Live:
+    """Fit the thresholds to the routing of the first of `prompts`, tokenised in `ids`; `source` names it.
+
+    Raises:
+        ConfigError: if the geometry does not fit the device.
+    """
+    geometry = charged_geometry(config, config.setup().device.simulated, overrides)
 
     def scores() -> npt.NDArray[np.float64]:
-        progress.stage("calibrating the loader on the prompt's routing")
+        progress.stage(f"calibrating the loader on {source}")
         return selection_scores(resident_routing(model, ids[0]))
 
-    calibration = Calibration(config.model.path == ModelOptions.path, scores, "the prompt's own routing")
+    calibration = Calibration(config.model.path == ModelOptions.path, scores, source)
     fitted = calibration.fit(config, overrides)
-    return Live(fitted, model, tokenizer, tuple(prompts), ids, geometry, calibration)
+    return Live(fitted, model, tokenizer, tuple(prompts), tuple(ids), geometry, calibration)
 
 
 def measures_of(session: Session) -> Measures:
