@@ -169,6 +169,35 @@ class CompareTask(Task):
 
 
 @dataclass
+class BenchTask(Task):
+    """Time policies, and other engines beside them, on a synthetic model of geometry=, on a real device.
+
+    `policies`: presets, each perhaps with options of its own (`lru:loader=balanced`); all_resident comes
+    first, since efficiencies need it. `layers`: of the geometry, the first ones (0: all). `fraction`: of the
+    expert bytes that fit on the device, beside `workspace` for activations; memory.device= overrides it.
+    `prompt` and `tokens` of each sequence, `repeats` of them, fewer once `seconds` are over. `split`: tokens
+    timed part by part (0: none). `trace`: whose routing is replayed; other shapes get routing generated with
+    its statistics. `peers`: of transformers, accelerate, policylang and llama_bench. `picture`: a PNG of
+    where a token's time goes.
+    """
+
+    name: ClassVar[str] = "bench"
+    function: ClassVar[str] = "hobbit.tasks.bench:run"
+    policies: list[str] = field(default_factory=lambda: ["lru", "hobbit_lossless", "hobbit"])
+    layers: int = 0
+    fraction: float = 0.5
+    workspace: str = "256MB"
+    prompt: int = 128
+    tokens: int = 128
+    repeats: int = 5
+    seconds: float = 30.0
+    split: int = 16
+    trace: str = "books"
+    peers: list[str] = field(default_factory=list)
+    picture: str = ""
+
+
+@dataclass
 class PluginsTask(Task):
     """List every component: kind, name, options, provider and status."""
 
@@ -180,7 +209,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, SweepTask, HeatTask, TimelineTask,
-        ReportTask, PluginsTask,
+        ReportTask, BenchTask, PluginsTask,
     )
 }  # fmt: skip
 """Every task by name."""

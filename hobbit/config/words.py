@@ -51,7 +51,12 @@ def to_overrides(words: Sequence[str]) -> list[str]:
 
 
 def _spelt_out(word: str) -> str:
-    return f"task.{word}" if word.partition("=")[0] in _GRID else word
+    """Options of the task by its name: `bench.layers=8` is `task.layers=8`."""
+    key, _, value = word.partition("=")
+    task, dot, option = key.partition(".")
+    if dot and task in TASKS:
+        return f"task.{option}={value}"
+    return f"task.{word}" if key in _GRID else word
 
 
 def _not_an_override(word: str) -> ConfigError:

@@ -1,0 +1,52 @@
+"""ReplayedRouting: a model really runs, and the runtime is told a trace's routing instead of its routers'."""
+
+from __future__ import annotations
+
+from hobbit.api import ExpertPayload, Routing, SettledExperts
+from hobbit.engine.serving import LayerServer
+from hobbit.trace import Trace
+from hobbit.trace.trace import Pass
+
+
+class ReplayedRouting:
+    """A `LayerServer` between an attached model and `server`; `trace` is one sequence, replayed each time.
+
+    The model's own routers still run and are still read back, so that their cost is in the clock; with random
+    weights their choices collapse onto a few experts, and any cache would look perfect. Choices, weights,
+    logits and look-ahead are replaced together. Where everything is resident and steps do not stop to ask,
+    the model's own choices are computed, which takes the same time, and the trace's are counted.
+    """
+
+    def __init__(self, server: LayerServer, trace: Trace) -> None:
+        self.depth = server.depth
+        self._server = server
+        self._trace = trace
+        self._passes: dict[int, Pass] = {span.context: span for span in trace.passes([0])}
+        self._routings: list[Routing] = []
+
+    def begin_sequence(self) -> None:
+        """A new sequence: the trace starts again."""
+        self._server.begin_sequence()
+
+    def begin_pass(self, tokens: int, context: int) -> None:
+        """Turn to the trace's pass after `context` tokens. Raises ValueError if it has no such pass."""
+        span = self._passes.get(context)
+        if span is None or span.stop - span.start != tokens:
+            raise ValueError(f"the trace has no pass of {tokens} tokens after {context}")
+        self._routings = self._trace.routings(span, self._server.depth)
+        self._server.begin_pass(tokens, context)
+
+    def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
+        """Serve what the trace's router of this layer chose."""
+        replayed = self._routings[layer]
+        if payload is not None:
+            payload.reroute(replayed)
+        self._server.layer(layer, replayed, payload)
+
+    def settled(self, activation: str | None) -> SettledExperts | None:
+        """See `LayerServer`."""
+        return self._server.settled(activation)
+
+    def end_pass(self) -> None:
+        """The pass is over."""
+        self._server.end_pass()
