@@ -23,11 +23,13 @@ from hobbit.api import (
     Quantizer,
     Records,
     Router,
+    RoutingShape,
     SlotLayout,
     TensorSpec,
     no_past,
 )
 from hobbit.errors import ConfigError
+from hobbit.host_plan import HostPlan, HostRequest
 from hobbit.memory import MemoryPlan, plan_memory
 from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
 from hobbit.setup import Setup
@@ -45,8 +47,15 @@ class LiveExperts(Protocol):
         """Name, shape and dtype of one expert's tensors."""
         ...
 
-    def source(self, quantizer: Quantizer, layouts: Sequence[BlobLayout]) -> ExpertSource:
-        """Encode every expert at each layout's precision, and give the blobs."""
+    host: HostPlan | None
+    """What `source` takes of the host's memory, where that was planned."""
+    notes: tuple[str, ...]
+    """What the user should know of `source`."""
+
+    def source(
+        self, quantizer: Quantizer, layouts: Sequence[BlobLayout], request: HostRequest
+    ) -> ExpertSource:
+        """Every expert's blobs at each layout's precision, in the host memory that `request` speaks of."""
         ...
 
 
@@ -54,7 +63,8 @@ class LiveExperts(Protocol):
 class Assembly:
     """A runtime with what was decided while building it. `close` gives memory and threads back.
 
-    `start` is the device's report before the first pass, when the experts of a warm cache are in place.
+    `start` is the device's report before the first pass, when the experts of a warm cache are in place;
+    `host` what experts take of the host's memory, where that was planned.
     """
 
     runtime: Runtime
@@ -65,6 +75,7 @@ class Assembly:
     source: ExpertSource | None
     notes: list[str]
     start: DeviceReport
+    host: HostPlan | None = None
 
     def report(self) -> DeviceReport:
         """What the passes have taken so far; placing experts before them is not counted."""
@@ -169,18 +180,19 @@ def _connect(
     allocations = _allocations(plan, parts.cache, context.geometry)
     residency = Residency(shape, allocations, parts.cache, staging)
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
-    _prepare(parts, plan, parse_size(setup.transfers.block, "transfers.block"), live)
+    _prepare(parts, setup, plan, live)
     metrics = Metrics(len(context.precisions), device)
     runtime = Runtime(
         shape, device, parts.loader, parts.prefetcher, parts.cache, parts.router, context.records, residency,
         transfers, (metrics, *observers),
     )  # fmt: skip
-    notes = [*context.notes, *plan.warnings]
+    notes = [*context.notes, *plan.warnings, *(live.notes if live else ())]
     placed = transfers.warm(_first_residents(parts.cache, allocations))
     if placed:
         notes.append(f"{placed} experts placed before the first token")
     start = _report(device, parts.source)
-    return Assembly(runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start)
+    host = live.host if live else None
+    return Assembly(runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start, host)
 
 
 def _report(device: Device, source: ExpertSource | None) -> DeviceReport:
@@ -200,13 +212,27 @@ def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> l
     ]
 
 
-def _prepare(parts: _Parts, plan: MemoryPlan, block_bytes: int, live: LiveExperts | None) -> None:
+def _prepare(parts: _Parts, setup: Setup, plan: MemoryPlan, live: LiveExperts | None) -> None:
     """Open the source of the live model's blobs, if there is one, and let the device allocate its slots."""
+    block_bytes = parse_size(setup.transfers.block, "transfers.block")
     specs = live.specs() if live else parts.context.geometry.expert_tensors()
     layouts = tuple(parts.quantizer.layout(specs, precision) for precision in parts.context.precisions)
-    parts.source = live.source(parts.quantizer, layouts) if live else None
-    slots = (plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:])
-    parts.device.prepare(SlotLayout(slots, layouts), parts.quantizer, parts.source, block_bytes)
+    slots = SlotLayout((plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:]), layouts)
+    if live is not None:
+        request = _host_request(setup, slots, parts.context.shape)
+        parts.source = live.source(parts.quantizer, layouts, request)
+    parts.device.prepare(slots, parts.quantizer, parts.source, block_bytes)
+
+
+def _host_request(setup: Setup, slots: SlotLayout, shape: RoutingShape) -> HostRequest:
+    """What experts may take of the host's memory. A simulated device's memory.host is a simulated host's."""
+    device = setup.device
+    return HostRequest(
+        limit="auto" if device.simulated else setup.memory.host,
+        slots=slots.nbytes if device.host_slots or device.unified else 0,
+        direct=device.host_slots,
+        placed=device.host_slots and min(slots.slots) >= shape.layers * shape.experts,
+    )
 
 
 def _device(setup: Setup) -> DeviceComponent:

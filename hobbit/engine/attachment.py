@@ -19,7 +19,7 @@ from hobbit.engine.graphs import DecodeGraphs, Tape
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.passes import PassHooks
 from hobbit.engine.serving import LayerServer, Recorder
-from hobbit.engine.weights import KeptExperts, NativeSource, put_back, take_out
+from hobbit.engine.weights import KeptExperts, NativeSource, has_weights, put_back, take_out
 from hobbit.errors import ModelError
 
 UNREADABLE = "the routers of this model cannot be read: prefetchers that look ahead do nothing"
@@ -56,7 +56,7 @@ class Attachment:
             experts.put(layer.experts, attached)
         model.set_experts_implementation(experts.IMPLEMENTATION)
         if store is not None:
-            if keep and store.native(0, 0) is None:
+            if keep and has_weights(self.layers) and store.native(0, 0) is None:
                 self._kept = KeptExperts(self.layers)
             take_out(self.layers)
 
@@ -136,7 +136,8 @@ class Attachment:
         for layer in self.layers:
             experts.take(layer.experts)
         _disable_compile(self.model, self._compiles)
-        nn.Module.to(self.model, self._place)
+        if self.model.device != self._place:
+            nn.Module.to(self.model, self._place)
         if self._store is not None and not (restore and self._put_back(self._store)):
             return False
         self.model.set_experts_implementation(self._before)

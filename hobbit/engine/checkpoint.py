@@ -30,22 +30,33 @@ def load_checkpoint(path: str | Path, dtype: str = "auto") -> tuple[PreTrainedMo
     Raises:
         ModelError: if anything is missing, unreadable, or not a mixture of experts.
     """
+    check_name(path)
     folder = Path(path)
     local = folder.is_dir()
     if local:
         _check_folder(folder)
-    elif not _HUB_ID.fullmatch(str(path)) or str(path).startswith("."):
-        raise ModelError(f"model={path} does not exist; give a folder with a checkpoint or a hub id org/name")
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
     with _quiet():
         return _model(path, dtype, options), _tokenizer(path, options)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, read without the network. Raises ModelError."""
+    with _quiet():
+        return _tokenizer(folder, {"local_files_only": True, "trust_remote_code": False})
+
+
+def check_name(path: str | Path) -> None:
+    """Raise ModelError unless `path` is a folder or looks like a hub id."""
+    if not Path(path).is_dir() and (not _HUB_ID.fullmatch(str(path)) or str(path).startswith(".")):
+        raise ModelError(f"model={path} does not exist; give a folder with a checkpoint or a hub id org/name")
 
 
 def _check_folder(folder: Path) -> None:
     """Raise ModelError unless the folder has a config and all its weights, with readable headers."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"model={folder} has no config.json; it is not a transformers checkpoint")
-    for shard in _shards(folder):
+    for shard in shards_of(folder):
         if not (folder / shard).is_file():
             raise ModelError(f"model={folder} lacks the shard {shard} that its index names; copy it again")
         try:
@@ -57,7 +68,8 @@ def _check_folder(folder: Path) -> None:
             ) from None
 
 
-def _shards(folder: Path) -> list[str]:
+def shards_of(folder: Path) -> list[str]:
+    """Names of the safetensors files that make the checkpoint in `folder`. Raises ModelError."""
     index = folder / _INDEX
     if not index.is_file():
         if not (folder / _SINGLE).is_file():

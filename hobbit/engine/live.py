@@ -1,4 +1,4 @@
-"""LiveExperts: the experts of a loaded model, encoded into a store, and decoded from it."""
+"""LiveExperts: the experts of a model, encoded in a store, and decoded from it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from hobbit.api import HIGH, BlobLayout, ExpertKey, ExpertSource, Quantizer, RoutingShape, TensorSpec
+from hobbit.api import HIGH, BlobLayout, ExpertKey, ExpertSource, Quantizer, TensorSpec
 from hobbit.engine.anatomy import MoELayer
-from hobbit.engine.weights import expert_tensors
+from hobbit.engine.origin import LoadedOrigin, Origin
 from hobbit.errors import ModelError
-from hobbit.store import MemoryStore, fill_store
+from hobbit.host_plan import HostPlan, HostRequest
+from hobbit.store import MemoryStore, TieredStore
 
 
 class LiveExperts:
     """Meets `hobbit.assembly.LiveExperts` for the MoE `layers` of a model.
 
-    The experts' weights must still be in the model when `source` encodes them. `pin` locks the store's
-    pages, which copies to a CUDA device need to run at the link's speed.
+    Without an `origin` the experts are the model's own, and must still be in it when `source` encodes them.
+    `pin` locks the store's pages, which copies to a CUDA device need to run at the link's speed.
     """
 
-    def __init__(self, layers: Sequence[MoELayer], pin: bool = False) -> None:
-        self._layers = layers
-        self._shape = RoutingShape(len(layers), layers[0].expert_count, layers[0].top_k)
+    def __init__(self, layers: Sequence[MoELayer], pin: bool = False, origin: Origin | None = None) -> None:
+        self._origin = origin or LoadedOrigin(layers)
         self._pin = pin
         self._quantizer: Quantizer | None = None
         self._layouts: Sequence[BlobLayout] = ()
-        self._store: MemoryStore | None = None
+        self._store: MemoryStore | TieredStore | None = None
+        self.host: HostPlan | None = None
+        self.notes: tuple[str, ...] = ()
 
     def specs(self) -> dict[str, TensorSpec]:
         """Name, shape and dtype of one expert's tensors, in blob order."""
-        return {
-            name: TensorSpec(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-            for name, tensor in expert_tensors(self._layers[0], 0).items()
-        }
+        return self._origin.specs()
 
-    def source(self, quantizer: Quantizer, layouts: Sequence[BlobLayout]) -> ExpertSource:
-        """Encode every expert at each layout's precision, into a store that `tensors` and `native` read."""
-        store = MemoryStore(layouts, self._shape, self._pin)
-        precisions = [layout.precision for layout in layouts]
-        fill_store(
-            store, quantizer, precisions, lambda layer, expert: expert_tensors(self._layers[layer], expert)
-        )
-        self._quantizer, self._layouts, self._store = quantizer, layouts, store
-        return store
+    def source(
+        self, quantizer: Quantizer, layouts: Sequence[BlobLayout], request: HostRequest | None = None
+    ) -> ExpertSource:
+        """Every expert at each layout's precision, in a store that `tensors` and `native` read.
+
+        `host` says afterwards what of the host's memory it takes, and `notes` what the user should know.
+        """
+        opened = self._origin.open(quantizer, layouts, request or HostRequest(), self._pin)
+        self._quantizer, self._layouts, self._store = quantizer, layouts, opened.store
+        self.host, self.notes = opened.host, opened.notes
+        return opened.store
 
     def tensors(self, layer: int, expert: int, level: int = HIGH) -> Mapping[str, torch.Tensor]:
         """One expert as a run computes it at `level`, decoded from a copy of its blob.
@@ -55,8 +56,9 @@ class LiveExperts:
         if self._store is None or self._quantizer is None:
             raise ModelError("the experts are not encoded yet; assemble a runtime first")
         key = ExpertKey(layer, expert, level)
+        blob = self._store.blob(key)
         try:
-            blob = self._store.blob(key).clone()
+            blob = blob.clone()
         finally:
             self._store.release(key)
         return self._quantizer.decode(blob, self._layouts[level])

@@ -17,6 +17,7 @@ from hobbit.engine.attach import attach
 from hobbit.engine.attachment import Attachment
 from hobbit.engine.geometry import measure_geometry
 from hobbit.engine.live import LiveExperts
+from hobbit.engine.origin import origin_of
 from hobbit.errors import ConfigError
 from hobbit.runtime import Observer
 from hobbit.setup import Setup
@@ -83,7 +84,7 @@ def open_session(
     layers = find_layers(model)
     own = measure_geometry(model, layers, name)
     charged = own if geometry is None else _fitting(geometry, own)
-    live = LiveExperts(layers, setup.device.pinned)
+    live = LiveExperts(layers, setup.device.pinned, origin_of(model))
     assembly = assemble(
         setup, charged, tokens=tokens, live=live, observers=observers, future=future, past=past
     )

@@ -10,6 +10,8 @@ from torch import nn
 
 from hobbit.engine.anatomy import MoELayer
 
+_ASIDE = "hobbit_aside"
+
 
 class NativeSource(Protocol):
     """A store that may hold experts in the checkpoint's own dtype."""
@@ -24,12 +26,25 @@ def expert_tensors(layer: MoELayer, expert: int) -> dict[str, torch.Tensor]:
     return {name: _parameter(layer, name).data[expert] for name in layer.traits.names}
 
 
+def has_weights(layers: Sequence[MoELayer]) -> bool:
+    """False for a model that was opened without its experts."""
+    return not any(_parameter(layers[0], name).is_meta for name in layers[0].traits.names)
+
+
 def take_out(layers: Sequence[MoELayer]) -> None:
-    """Free the experts' parameters: what remains are empty tensors of the same dtype and device."""
+    """Free the experts' parameters: what remains are empty tensors of the same dtype and device.
+
+    Parameters of a model that was opened without its experts, on torch's meta device, are laid aside.
+    """
     for layer in layers:
         for name in layer.traits.names:
             parameter = _parameter(layer, name)
-            parameter.data = parameter.data.new_empty(0)
+            if parameter.is_meta:
+                layer.experts.__dict__.setdefault(_ASIDE, {})[name] = parameter
+                empty = torch.empty(0, dtype=parameter.dtype)
+                layer.experts.register_parameter(name, nn.Parameter(empty, requires_grad=False))
+            else:
+                parameter.data = parameter.data.new_empty(0)
 
 
 class KeptExperts:
@@ -46,7 +61,14 @@ class KeptExperts:
 
 
 def put_back(layers: Sequence[MoELayer], source: NativeSource) -> bool:
-    """Give the model its experts back; False, and nothing done, if `source` holds no native level."""
+    """Give the model its experts back; False, and nothing done, if `source` holds no native level.
+
+    A model that was opened without its experts is again as it was opened.
+    """
+    if _ASIDE in layers[0].experts.__dict__:
+        for layer in layers:
+            _shapes_back(layer)
+        return True
     if source.native(0, 0) is None:
         return False
     for layer in layers:
@@ -56,6 +78,13 @@ def put_back(layers: Sequence[MoELayer], source: NativeSource) -> bool:
             rows = [tensors[name] for tensors in held if tensors is not None]
             parameter.data = torch.stack(rows).to(parameter.device)
     return True
+
+
+def _shapes_back(layer: MoELayer) -> None:
+    """Undo `take_out` for a layer that never had weights."""
+    aside: dict[str, nn.Parameter] = layer.experts.__dict__.pop(_ASIDE)
+    for name, parameter in aside.items():
+        layer.experts.register_parameter(name, parameter)
 
 
 def _parameter(layer: MoELayer, name: str) -> nn.Parameter:

@@ -61,7 +61,7 @@ class Scene:
             precisions=assembly.precisions,
             lossy=_is_lossy(config, assembly),
             seed=config.seed,
-            memory=tuple(assembly.plan.describe()),
+            memory=tuple(assembly.plan.describe() + (assembly.host.describe() if assembly.host else [])),
             notes=tuple(notes),
         )
 

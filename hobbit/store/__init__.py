@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hobbit.store.disk import BlobDisk
 from hobbit.store.fill import BlobSink, fill_store
-from hobbit.store.host_plan import HostPlan, HostRequest, plan_host
 from hobbit.store.memory import MemoryStore
 from hobbit.store.open import open_store
 from hobbit.store.tiered import TieredStore
@@ -12,11 +11,8 @@ from hobbit.store.tiered import TieredStore
 __all__ = [
     "BlobDisk",
     "BlobSink",
-    "HostPlan",
-    "HostRequest",
     "MemoryStore",
     "TieredStore",
     "fill_store",
     "open_store",
-    "plan_host",
 ]

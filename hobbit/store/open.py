@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hobbit.api import ExpertKey
+from hobbit.host_plan import HostPlan
 from hobbit.store.disk import BlobDisk
-from hobbit.store.host_plan import HostPlan
 from hobbit.store.memory import MemoryStore
 from hobbit.store.miss_frequency import MissFrequency
 from hobbit.store.shelf import Shelf

@@ -64,12 +64,12 @@ def prompts_of(config: HobbitConfig, lines: bool) -> list[str]:
 
 
 def load_model(config: HobbitConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The checkpoint that `model=` names, and the threads that suit it. Raises ModelError."""
+    """The checkpoint or bundle that `model=` names, and the threads that suit it. Raises ModelError."""
     import torch
 
-    from hobbit.engine.checkpoint import load_checkpoint
+    from hobbit.engine.opening import open_model
 
-    model, tokenizer = load_checkpoint(config.model.location)
+    model, tokenizer = open_model(config.model.location)
     # Threads cost a small matrix more than they gain, and far more where others use the cores.
     small = model.num_parameters() < SMALL_MODEL
     threads = config.threads or (1 if small else torch.get_num_threads())

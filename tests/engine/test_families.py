@@ -10,35 +10,20 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from hobbit.config.compose import compose
-from hobbit.engine.anatomy import find_layers
 from hobbit.engine.attachment import UNREADABLE
 from hobbit.engine.checkpoint import load_checkpoint
-from hobbit.engine.geometry import measure_geometry
 from hobbit.engine.quality import Passage, measure_quality, reference
 from hobbit.engine.resident import ResidentServer
 from hobbit.engine.routing import resident_routing
-from hobbit.engine.session import Session, open_session
 from tests.engine.families import FAMILIES, tiny_checkpoint, tiny_model
 from tests.engine.runs import continue_greedily, prompts
-from tests.engine.texts import letters
+from tests.engine.sessions import GENERATED, PROMPT, session_of
 
-PROMPT, GENERATED = 40, 32
 RUNS = {
     torch.bfloat16: {1: (0.5,), 4: (0.25,)},
     torch.float32: {4: (1.0,)},
 }
 """Shares of all experts that memory is for, by dtype and batch."""
-
-
-def session_of(model: PreTrainedModel, policy: str, share: float, batch: int, *words: str) -> Session:
-    """`model` under a preset on the CPU, with memory for a share of its experts at their own dtype."""
-    setup = compose([f"policy={policy}", "device=cpu", "precision=native", *words]).setup()
-    geometry = measure_geometry(model, find_layers(model), "tiny")
-    experts = int(share * geometry.layers * geometry.experts) * geometry.expert_values * geometry.item_bytes
-    tokens = batch * (PROMPT + GENERATED)
-    setup.memory.device = str(geometry.non_expert_bytes + tokens * geometry.kv_bytes_per_token + experts)
-    return open_session(model, letters(), setup, name="tiny", tokens=tokens)
 
 
 def check_bits(model: PreTrainedModel, policy: str, batch: int, shares: Sequence[float]) -> None:

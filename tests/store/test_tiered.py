@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hobbit.api import DeviceReport, ExpertKey
 from hobbit.errors import StoreError
-from hobbit.store import BlobDisk, HostPlan, MemoryStore, TieredStore, open_store
+from hobbit.host_plan import HostPlan
+from hobbit.store import BlobDisk, MemoryStore, TieredStore, open_store
 from tests.store.blobs import (
     KEYS,
     NATIVE,

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hobbit import host_plan
 from hobbit.api import RoutingShape
 from hobbit.errors import BudgetError
-from hobbit.store import HostRequest, host_plan, plan_host
+from hobbit.host_plan import HostRequest, plan_host
 from tests.store.blobs import NATIVE, SHAPE, SMALL
 
 LAYOUTS = (NATIVE, SMALL)
