@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from hobbit.api import BlobLayout, DeviceReport, ExpertKey, ExpertSource, Geometry, Quantizer, TensorSpec
 from hobbit.bench.model import SPREAD, synthetic_model
 from hobbit.engine.anatomy import find_layers
+from hobbit.host_plan import HostPlan, HostRequest
 from hobbit.store import MemoryStore
 
 DISTINCT = 4
@@ -33,6 +34,8 @@ class SyntheticExperts:
         self._seed = seed
         self._stores: dict[BlobLayout, MemoryStore] = {}
         self.seconds = 0.0
+        self.host: HostPlan | None = None
+        self.notes: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -43,8 +46,10 @@ class SyntheticExperts:
         """Name, shape and dtype of one expert's tensors, in blob order."""
         return self._geometry.expert_tensors()
 
-    def source(self, quantizer: Quantizer, layouts: Sequence[BlobLayout]) -> ExpertSource:
-        """The blobs at the precisions of `layouts`, made now where they are new."""
+    def source(
+        self, quantizer: Quantizer, layouts: Sequence[BlobLayout], request: HostRequest
+    ) -> ExpertSource:
+        """The blobs at the precisions of `layouts`, made now where they are new; all in memory."""
         start = perf_counter()
         for layout in layouts:
             if layout not in self._stores:
