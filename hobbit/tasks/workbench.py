@@ -70,9 +70,16 @@ def check_bench(config: HobbitConfig) -> None:
     _reduced(config.geometry, task.layers)
 
 
+def _nobody(row: PolicyRow | PeerRow | Failure) -> None:
+    """Hears of no row."""
+
+
 @dataclass
 class Workbench:
-    """The model, the experts and the routing, made once; rows are added as they are measured."""
+    """The model, the experts and the routing, made once; rows are added as they are measured.
+
+    `tell` hears of each as it comes.
+    """
 
     config: HobbitConfig
     overrides: Sequence[str]
@@ -84,6 +91,7 @@ class Workbench:
     rows: list[PolicyRow] = field(default_factory=list)
     peers: list[PeerRow] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    tell: Callable[[PolicyRow | PeerRow | Failure], None] = _nobody
 
     @staticmethod
     def of(config: HobbitConfig, overrides: Sequence[str], stage: Stage) -> Workbench:
@@ -120,7 +128,7 @@ class Workbench:
 
     def run_policies(self, entries: Sequence[str]) -> None:
         """Measure each policy, the all-resident one first; what fails becomes a failure."""
-        if not any(row.policy == REFERENCE for row in self.rows):
+        if self.bench.resident_ms is None:
             entries = [REFERENCE, *(entry for entry in entries if entry != REFERENCE)]
         for entry in entries:
             self._guarded(entry, partial(self.policy, entry))
@@ -148,6 +156,7 @@ class Workbench:
             self.bench.resident_ms = row.token_ms
             row = replace(row, floor_ms=row.token_ms, efficiency=1.0)
         self.rows.append(row)
+        self.tell(row)
         return row
 
     def run_peers(self, names: Iterable[str], fraction: float | None = None) -> None:
@@ -166,6 +175,7 @@ class Workbench:
 
     def _peer(self, name: str, case: PeerCase) -> None:
         self.peers.append(run_peer(name, case))
+        self.tell(self.peers[-1])
 
     def report(self) -> BenchReport:
         """Everything measured so far."""
@@ -219,11 +229,15 @@ class Workbench:
         try:
             measure()
         except HobbitError as error:
-            self.failures.append(Failure(name, " ".join(str(error).split())))
+            self._failed(Failure(name, " ".join(str(error).split())))
         # One engine that breaks must not cost the figures of the others: its traceback is kept.
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            self.failures.append(Failure(name, reason, traceback.format_exc()))
+            self._failed(Failure(name, reason, traceback.format_exc()))
+
+    def _failed(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.tell(failure)
 
     def _scene(self) -> Scene:
         setup = self.setup

@@ -1,0 +1,1 @@
+"""The bars of the CUDA engine, measured in one call: `python -m benchmarks.proof`."""
