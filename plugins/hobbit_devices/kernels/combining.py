@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["weights", "experts", "rows"])
 def weighted_sum(
     out: tl.tensor,  # [R, d]
     weights: tl.tensor,  # [T, K]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from hobbit_devices.kernels.formats import ExpertFormat
 
@@ -29,35 +30,42 @@ class Plan:
     down: Blocks
 
 
+_TOKENS = ((16, 16), (64, 32), (512, 64), (inf, 128))
+"""Tokens of a block by tokens of the batch: (up to, block)."""
+
+
 def single_plan(format: ExpertFormat) -> Plan:
     """Batch-1 products: enough programs for every multiprocessor, enough bytes in flight in each."""
     bits = format.up.bits
-    if bits in (2, 4):
+    if bits:
         return Plan(
-            Blocks(4, _columns(2048, format.hidden), 4),
-            Blocks(4, _columns(2048, format.ffn), 4),
+            Blocks(4, _columns(512, format.hidden), 1, stages=3),
+            Blocks(4, _columns(512, format.ffn), 1, stages=3),
         )
-    wide = 1024 if bits == 8 else 512
     return Plan(
-        Blocks(4, _columns(wide, format.hidden), 4),
-        Blocks(8, _columns(wide, format.ffn), 4),
+        Blocks(4, _columns(512, format.hidden), 4, stages=3),
+        Blocks(8, _columns(512, format.ffn), 4, stages=3),
     )
 
 
-def grouped_plan(format: ExpertFormat, tokens: int, experts: int) -> Plan:
+def grouped_plan(format: ExpertFormat, tokens: int) -> Plan:
     """Grouped products over `tokens` of the whole batch, whatever part of it one call has.
 
     The choice must not depend on the pairs or experts of a call: a layer served in two calls would then
     differ in its bits from the same layer in one.
     """
-    del experts
-    m = 16 if tokens <= 16 else 32 if tokens <= 64 else 64 if tokens <= 512 else 128
+    m = next(m for most, m in _TOKENS if tokens <= most)
     warps = 8 if m >= 128 else 4
     up, down = format.up, format.down
     return Plan(
         Blocks(64, _block_k(up.group, format), warps, m, 3),
         Blocks(64, _block_k(down.group, format), warps, m, 3),
     )
+
+
+def grouped_sizes(most: int) -> list[int]:
+    """Token counts up to `most` that have plans of their own: one for each."""
+    return sorted({min(most, int(bound)) for bound, _ in _TOKENS if bound != inf} | {most})
 
 
 def _columns(most: int, columns: int) -> int:

@@ -11,7 +11,7 @@ import triton.language as tl
 from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
 from hobbit_devices.kernels.combining import weighted_sum
-from hobbit_devices.kernels.configs import Plan, grouped_plan, single_plan
+from hobbit_devices.kernels.configs import Plan, grouped_plan, grouped_sizes, single_plan
 from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
 from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
@@ -56,21 +56,29 @@ class ExpertKernels:
         x [T, d] in the model's dtype; slots and tokens int32 [P]; out [P, d], float32 or the model's dtype.
         Pairs of a negative slot are left alone. Each pair reads its expert's weights: made for one token.
         """
-        pairs = len(slots)
-        if not pairs:
-            return
-        format, plan = self.format, self.single
-        h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
-        gate_up, down = _SINGLE[format.up.bits]
-        gate_up[_blocks(format.ffn, format.up, plan.up.n), pairs](
+        if len(slots):
+            h = torch.empty((len(slots), self.format.ffn), dtype=self._dtype, device=x.device)
+            self.gate_up(x, slots, tokens, h)
+            self.down(h, slots, out)
+
+    def gate_up(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, h: torch.Tensor) -> None:
+        """The first launch of `run`: h[p] = act(gate x) * (up x), h [P, F] in the model's dtype."""
+        format, blocks = self.format, self.single.up
+        kernel, _ = _SINGLE[format.up.bits]
+        kernel[_blocks(format.ffn, format.up, blocks.n), len(slots)](
             x, self._pool, slots, tokens, h,
             **self._single(format.up), ACTIVATION=self._activation,
-            BLOCK_N=plan.up.n, BLOCK_K=plan.up.k, num_warps=plan.up.warps,
+            BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
-        down[_blocks(format.hidden, format.down, plan.down.n), pairs](
+
+    def down(self, h: torch.Tensor, slots: torch.Tensor, out: torch.Tensor) -> None:
+        """The second launch of `run`: out[p] = down h[p]."""
+        format, blocks = self.format, self.single.down
+        _, kernel = _SINGLE[format.down.bits]
+        kernel[_blocks(format.hidden, format.down, blocks.n), len(slots)](
             h, self._pool, slots, out,
             **self._single(format.down),
-            BLOCK_N=plan.down.n, BLOCK_K=plan.down.k, num_warps=plan.down.warps,
+            BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
 
     def run_grouped(
@@ -92,7 +100,7 @@ class ExpertKernels:
         if not pairs or not experts:
             return
         format = self.format
-        plan = plan or grouped_plan(format, len(x), experts)
+        plan = plan or grouped_plan(format, len(x))
         h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
         tiles = pairs // plan.up.m + min(experts, pairs)
         gate_up_grouped[tiles, _blocks(format.ffn, format.up, plan.up.n)](
@@ -131,6 +139,25 @@ class ExpertKernels:
             D=hidden, K=choices, CHOICES=triton.next_power_of_2(choices), BLOCK=block,
         )  # fmt: skip
 
+    def warm_up(self, tokens: int, experts: int, top_k: int) -> None:
+        """Compile what calls of up to `tokens` tokens over `experts` experts need: no token waits for it.
+
+        Every launch has the shape of a real one, on pairs that are left alone.
+        """
+        device, hidden, dtype = self._pool.device, self.format.hidden, self._dtype
+        x = torch.zeros((tokens, hidden), dtype=dtype, device=device)
+        out = torch.zeros((top_k, hidden), device=device)
+        zeros, nobody = (torch.full((top_k,), fill, dtype=torch.int32, device=device) for fill in (0, -1))
+        self.run(x[:1], nobody, zeros, out)
+        for few in sorted({min(experts, 16), experts}):
+            slots = torch.full((few,), -1, dtype=torch.int32, device=device)
+            offsets = torch.zeros(few + 1, dtype=torch.int32, device=device)
+            for count in grouped_sizes(tokens):
+                self.run_grouped(x[:count], slots, offsets, zeros, out)
+        rows = nobody[None].expand(1, top_k).contiguous()
+        weights = torch.zeros((1, top_k), device=device)
+        self.combine(out, weights, rows.long(), rows, torch.empty((1, hidden), dtype=dtype, device=device))
+
     def _single(self, matrix: PackedMatrix) -> dict[str, Any]:
         arguments = {
             "STRIDE": self._pool.stride(0),
@@ -153,12 +180,17 @@ class ExpertKernels:
             "GROUP": matrix.group,
             "WEIGHT": self._weight(matrix),
             "PRECISION": "ieee" if self.format.dtype == "float32" else "tf32",
-            "EXPERTS": max(16, triton.next_power_of_2(experts)),
+            "EXPERTS": _bucket(experts),
         }
 
     def _weight(self, matrix: PackedMatrix) -> Any:
         """Triton's type of one stored item."""
         return {0: _TYPES[self.format.dtype], 8: tl.int8}.get(matrix.bits, tl.uint8)
+
+
+def _bucket(experts: int) -> int:
+    """Room for `experts` in a few sizes: each is a kernel of its own, and calls differ in their experts."""
+    return 16 if experts <= 16 else max(128, int(triton.next_power_of_2(experts)))
 
 
 def _blocks(rows: int, matrix: PackedMatrix, block: int) -> int:

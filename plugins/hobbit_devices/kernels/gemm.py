@@ -71,11 +71,18 @@ def _plane(
 ) -> tl.tensor:
     """Weights [N, BLOCK_K] of one plane; a block of columns lies in one group."""
     MASK: tl.constexpr = (1 << BITS) - 1
-    value = ((stored >> (PLANE * BITS)) & MASK).to(tl.float32)
+    value = (stored >> (PLANE * BITS)) & MASK
     at = rows * (COLUMNS // GROUP) + k // GROUP
-    scale = tl.load(scales + at).to(tl.float32)
-    shift = tl.load(shifts + at).to(tl.float32)
-    return (value * scale[:, None] - shift[:, None]).to(DTYPE)
+    scale = tl.load(scales + at)[:, None]
+    shift = tl.load(shifts + at)[:, None]
+    # The integer becomes the last bits of a float of known exponent: conversions are slow.
+    if tl.bfloat16 == DTYPE:
+        exact = (value.to(tl.uint16) | 0x4300).to(DTYPE, bitcast=True) - 128
+    elif tl.float16 == DTYPE:
+        exact = (value.to(tl.uint16) | 0x6400).to(DTYPE, bitcast=True) - 1024
+    else:
+        exact = value.to(DTYPE)
+    return exact * scale - shift
 
 
 @triton.jit
@@ -93,7 +100,7 @@ def _store(
     tl.store(here, value, mask=(pairs < last)[None, :] & (rows < END)[:, None])
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["slots", "offsets", "tokens"])
 def gate_up_grouped(
     x: tl.tensor,  # [T, d]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -164,7 +171,7 @@ def gate_up_grouped(
         _store(h + STORED, pairs, last, rows, gated(gate2, up2, ACTIVATION), F, STORED)
 
 
-@triton.jit(do_not_specialize=["n"])
+@triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["slots", "offsets"])
 def down_grouped(
     h: tl.tensor,  # [P, F]
     pool: tl.tensor,  # uint8 [S, STRIDE]

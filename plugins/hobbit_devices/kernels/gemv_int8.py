@@ -28,7 +28,7 @@ def _summed(sums: tl.tensor, total: tl.tensor, scales: tl.tensor) -> tl.tensor:
     return (tl.sum(sums, 1) * 2.0**69 - 128.0 * tl.sum(total, 0)) * scales.to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
 def gate_up_int8(
     x: tl.tensor,  # [T, d]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -44,6 +44,7 @@ def gate_up_int8(
     ACTIVATION: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
     pair = tl.program_id(1)
@@ -57,7 +58,7 @@ def gate_up_int8(
     gate = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
-    for k in range(0, D, BLOCK_K):
+    for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
         g = _unsigned(data, kept, k, D, BLOCK_K)
         u = _unsigned(data, kept + F, k, D, BLOCK_K)
         a, b, c, d, sums = columns_of(token, k, D, BLOCK_K)
@@ -69,7 +70,7 @@ def gate_up_int8(
     tl.store(h + pair * F + rows, value, mask=rows < F)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots"])
 def down_int8(
     h: tl.tensor,  # [P, F]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -83,6 +84,7 @@ def down_int8(
     F: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p] of the expert in slots[p]."""
     pair = tl.program_id(1)
@@ -95,7 +97,7 @@ def down_int8(
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     y = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
-    for k in range(0, F, BLOCK_K):
+    for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
         w = _unsigned(data, kept, k, F, BLOCK_K)
         a, b, c, d, sums = columns_of(state, k, F, BLOCK_K)
         y = product(y, w, a, b, c, d, 0, 8)

@@ -2,7 +2,7 @@
 
 Shapes: d hidden, F ffn, P pairs of a token and an expert. A program streams a block of rows of one expert and
 keeps a float32 product per weight position, so that every load is independent of the one before; the rows are
-summed once at the end.
+summed once at the end. Index arrays are often slices: nothing is assumed of their alignment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import triton.language as tl
 from hobbit_devices.kernels.maths import blob_part, gated
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
 def gate_up_native(
     x: tl.tensor,  # [T, d]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -28,6 +28,7 @@ def gate_up_native(
     ACTIVATION: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
     pair = tl.program_id(1)
@@ -42,7 +43,7 @@ def gate_up_native(
     here = weights + (kept[:, None] * D + columns[None, :])
     gate = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
-    for k in range(0, D, BLOCK_K):
+    for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
         if D % BLOCK_K == 0:
             g = tl.load(here + k, eviction_policy="evict_first")
             u = tl.load(here + F * D + k, eviction_policy="evict_first")
@@ -58,7 +59,7 @@ def gate_up_native(
     tl.store(h + pair * F + rows, gated(tl.sum(gate, 1), tl.sum(up, 1), ACTIVATION), mask=rows < F)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots"])
 def down_native(
     h: tl.tensor,  # [P, F]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -71,6 +72,7 @@ def down_native(
     F: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p] of the expert in slots[p]."""
     pair = tl.program_id(1)
@@ -83,7 +85,7 @@ def down_native(
     state = h + pair * F
     here = blob_part(pool, slot, STRIDE, DATA, DTYPE) + (kept[:, None] * F + columns[None, :])
     total = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
-    for k in range(0, F, BLOCK_K):
+    for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
         if F % BLOCK_K == 0:
             w = tl.load(here + k, eviction_policy="evict_first")
             v = tl.load(state + k + columns)

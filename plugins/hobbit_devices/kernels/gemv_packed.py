@@ -61,7 +61,7 @@ def _summed(sums: tl.tensor, PLANE: tl.constexpr, BITS: tl.constexpr) -> tl.tens
     return tl.sum(sums, 1) * POWER
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
 def gate_up_packed(
     x: tl.tensor,  # [T, d]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -80,6 +80,7 @@ def gate_up_packed(
     ACTIVATION: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x). A byte row of int4 is a gate and an up row; of int2, two of each."""
     CHUNKS: tl.constexpr = BLOCK_K // 16
@@ -98,7 +99,7 @@ def gate_up_packed(
     up = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     gate2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     up2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
-    for k in range(0, D, BLOCK_K):
+    for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
         w = words_of(data, kept, k, D, BLOCK_K)
         a, b, c, d, total = columns_of(token, k, D, BLOCK_K)
         gate = _plane(gate, w, a, b, c, d, total, s, t, kept, k, 0, BITS, D, GROUP, BLOCK_K)
@@ -119,7 +120,7 @@ def gate_up_packed(
         tl.store(h + pair * F + F // 2 + rows, value, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["slots"])
 def down_packed(
     h: tl.tensor,  # [P, F]
     pool: tl.tensor,  # uint8 [S, STRIDE]
@@ -136,6 +137,7 @@ def down_packed(
     F: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p]. A byte row holds rows D / planes apart."""
     CHUNKS: tl.constexpr = BLOCK_K // 16
@@ -154,7 +156,7 @@ def down_packed(
     y1 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     y2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     y3 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
-    for k in range(0, F, BLOCK_K):
+    for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
         w = words_of(data, kept, k, F, BLOCK_K)
         a, b, c, d, total = columns_of(state, k, F, BLOCK_K)
         y0 = _plane(y0, w, a, b, c, d, total, s, t, kept, k, 0, BITS, F, GROUP, BLOCK_K)
