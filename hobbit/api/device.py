@@ -66,9 +66,12 @@ class ExpertPayload(Protocol):
         """
         ...
 
-    def deliver(self) -> torch.Tensor:
+    def deliver(self, served: int) -> torch.Tensor:
         """The layer's output [T, d], for the device to write: the sum of its experts' outputs times their
-        weights, added in ascending order of experts."""
+        weights, added in ascending order of experts.
+
+        `served` is how many experts it ran. Raises RuntimeError if some were neither run nor skipped.
+        """
         ...
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:

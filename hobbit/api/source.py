@@ -29,6 +29,10 @@ class ExpertSource(Protocol):
         """
         ...
 
+    def at_hand(self, key: ExpertKey) -> bool:
+        """Whether `blob` would give this one now, without waiting for a disk."""
+        ...
+
     def release(self, key: ExpertKey) -> None:
         """The blob is used no more: one call for each call of `blob`, once copies from it have ended."""
         ...

@@ -68,8 +68,9 @@ class ExpertCall:
             return self._grouped().without(self._skipped, self._weights)
         return self._weights
 
-    def deliver(self) -> torch.Tensor:
+    def deliver(self, served: int) -> torch.Tensor:
         """See `ExpertPayload`."""
+        self._check(served)
         if self._output is None:
             self._output = torch.empty_like(self._hidden) if self._into is None else self._into
         return self._output
@@ -112,10 +113,8 @@ class ExpertCall:
         """
         if self._output is not None:
             return self._output
+        self._check(len(self._outputs))
         groups = self._grouped()
-        unserved = groups.count - len(self._outputs) - len(self._skipped)
-        if unserved:
-            raise RuntimeError(f"{unserved} chosen experts were neither computed nor skipped")
         weights = self.weights
         final = torch.zeros_like(self._hidden)
         if final.shape[0] == 1:
@@ -135,6 +134,11 @@ class ExpertCall:
             tokens = groups.tokens(expert).to(final.device)
             ranks = groups.ranks(expert).to(final.device)
             final.index_add_(0, tokens, (output * weights[tokens, ranks, None]).to(final.dtype))
+
+    def _check(self, served: int) -> None:
+        unserved = self._grouped().count - served - len(self._skipped)
+        if unserved:
+            raise RuntimeError(f"{unserved} chosen experts were neither computed nor skipped")
 
     def _grouped(self) -> TokenGroups:
         """Which tokens chose which expert; not worked out where the device does all."""

@@ -61,6 +61,10 @@ class MemoryStore:
             )
         return self._rows[key.level][row]
 
+    def at_hand(self, key: ExpertKey) -> bool:
+        """See `ExpertSource`: all that was put is."""
+        return True
+
     def release(self, key: ExpertKey) -> None:
         """Nothing: every blob stays."""
 

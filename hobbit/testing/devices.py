@@ -72,6 +72,10 @@ class _Blobs:
         self.lent[key] += 1
         return self._blobs[key]
 
+    def at_hand(self, key: ExpertKey) -> bool:
+        """All are in memory."""
+        return True
+
     def release(self, key: ExpertKey) -> None:
         """One call for each `blob`."""
         self.lent[key] -= 1
@@ -117,7 +121,7 @@ class _Payload:
             require(same, f"expert {expert} of layer {self._layer} ran with the wrong {name}")
         self.ran.append(expert)
 
-    def deliver(self) -> torch.Tensor:
+    def deliver(self, served: int) -> torch.Tensor:
         """Nothing is delivered where no kernel can know the maths."""
         raise AssertionError("the payload's maths is no kernel's")
 

@@ -33,6 +33,10 @@ class SlotArena:
                 "set a smaller memory.device"
             ) from error
 
+    def pool(self, level: int) -> torch.Tensor:
+        """All slots of a level, uint8 [S, nbytes]."""
+        return self._levels[level].pool
+
     def blob(self, level: int, slot: int) -> torch.Tensor:
         """The bytes of one slot, uint8 [nbytes]."""
         return self._levels[level].rows[slot]
@@ -46,7 +50,8 @@ class _Level:
     """The slots of one precision."""
 
     def __init__(self, slots: int, layout: BlobLayout, quantizer: Quantizer, device: torch.device) -> None:
-        self.rows = _rows(slots, layout.nbytes, device)
+        self.pool = _pool(slots, layout.nbytes, device)
+        self.rows = self.pool.unbind()
         self._layout = layout
         self._quantizer = quantizer
         self._views: list[Mapping[str, torch.Tensor]] = []
@@ -60,11 +65,11 @@ class _Level:
         return self._quantizer.decode(self.rows[slot], self._layout)
 
 
-def _rows(slots: int, nbytes: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """S tensors uint8 [nbytes], one after another."""
+def _pool(slots: int, nbytes: int, device: torch.device) -> torch.Tensor:
+    """Memory of S slots, uint8 [S, nbytes]; on the CPU each begins a page, as direct reads want."""
     if device.type != "cpu":
-        return torch.empty((slots, nbytes), dtype=torch.uint8, device=device).unbind()
+        return torch.empty((slots, nbytes), dtype=torch.uint8, device=device)
     stride = stride_of(nbytes)
     memory = torch.empty(slots * stride + PAGE, dtype=torch.uint8)
     start = -memory.data_ptr() % PAGE
-    return memory[start : start + slots * stride].view(slots, stride)[:, :nbytes].unbind()
+    return memory[start : start + slots * stride].view(slots, stride)[:, :nbytes]

@@ -1,4 +1,4 @@
-"""An NVIDIA GPU, in plain torch."""
+"""An NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hobbit.api import Context
 from hobbit.errors import DeviceError
-from hobbit.sizes import parse_size
 from hobbit_devices.torch_component import TorchComponent
 
 if TYPE_CHECKING:
-    from hobbit_devices.torch_device import TorchDevice
+    from hobbit_devices.streamed_device import StreamedDevice
 
 ABSENT = "device=cuda: no CUDA device is visible; use device=cpu or device=auto"
 
 
 @dataclass
 class CudaDevice(TorchComponent):
-    """An NVIDIA GPU: copies from pinned memory on a stream of their own, experts in plain torch.
+    """An NVIDIA GPU: copies, kernels and host experts side by side, none waiting for the host.
 
     The default rates are an H200's, as its simulated profile has them. `graphs`: replay decode steps from
-    CUDA graphs, cut at the experts, where the KV cache is static.
+    CUDA graphs, cut at the experts, where the KV cache is static. `host_threads` run the experts that stay on
+    the host, each on a core of its own (0: all cores but two).
     """
 
     name: ClassVar[str] = "cuda"
@@ -39,6 +39,7 @@ class CudaDevice(TorchComponent):
     host_tflops: float = 2.0
     host_gb_s: float = 62.0
     graphs: bool = True
+    host_threads: int = 0
 
     def available(self) -> str | None:
         """A look at torch's build and the driver's files; `build` asks the driver itself."""
@@ -66,15 +67,18 @@ class CudaDevice(TorchComponent):
         """As `graphs` says."""
         return self.graphs
 
-    def build(self, context: Context) -> TorchDevice:
+    def build(self, context: Context) -> StreamedDevice:
         """The device. Raises DeviceError where there is none."""
         import torch
 
         if not torch.cuda.is_available():
             raise DeviceError(ABSENT)
-        from hobbit_devices.cuda_link import CudaLink
-        from hobbit_devices.torch_device import TorchDevice
+        from hobbit_devices.cuda_streams import CudaStreams
+        from hobbit_devices.host_cores import physical_cores, settle_on, team
+        from hobbit_devices.host_lane import HostLane
+        from hobbit_devices.streamed_device import StreamedDevice
 
         device = torch.device("cuda", torch.cuda.current_device())
-        in_place = parse_size(self.in_place, "device.in_place")
-        return TorchDevice(device, self.costs(context), CudaLink(device), in_place)
+        cores = team(self.host_threads, physical_cores())
+        lane = HostLane(threaded=True, settle=lambda: settle_on(cores))
+        return StreamedDevice(device, self.costs(context), CudaStreams(device), lane, lambda *_: None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from time import perf_counter_ns
 from typing import Any
@@ -12,10 +12,13 @@ import torch
 
 
 class HostLane:
-    """Runs work in order: on a thread of its own, or at once where the device is the host itself."""
+    """Runs work in order: on a thread of its own, or at once where the device is the host itself.
 
-    def __init__(self, threaded: bool) -> None:
-        self._pool = ThreadPoolExecutor(1, "hobbit-host") if threaded else None
+    `settle` is called first on that thread, to choose its cores.
+    """
+
+    def __init__(self, threaded: bool, settle: Callable[[], None] | None = None) -> None:
+        self._pool = ThreadPoolExecutor(1, "hobbit-host", settle) if threaded else None
         self._pending: list[Future[None]] = []
         self.busy_ns = 0
 
@@ -41,6 +44,11 @@ class HostLane:
         for future in pending:
             future.result()
         return perf_counter_ns() - start
+
+    def abandon(self) -> None:
+        """Wait for what a pass that failed has left, whatever becomes of it."""
+        pending, self._pending = self._pending, []
+        wait(pending)
 
     def close(self) -> None:
         """Stop the thread; safe to call again."""

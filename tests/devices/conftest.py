@@ -23,6 +23,7 @@ SLOTS = 3
 class Activations:
     """A payload: 5 tokens of one layer, and each expert's output for them."""
 
+    activation = None
     hidden: torch.Tensor
     outputs: dict[int, torch.Tensor] = field(default_factory=dict)
 

@@ -69,6 +69,8 @@ def test_decoding_there_equals_decoding_here(component: TorchComponent, stored: 
 class Slow:
     """A payload whose kernels are still queued when the host goes on: it multiplies for long first."""
 
+    activation = None
+
     def __init__(self, device: torch.device) -> None:
         self.busy = torch.randn(4096, 4096, device=device)
         self.sums: list[torch.Tensor] = []

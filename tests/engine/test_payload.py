@@ -105,7 +105,9 @@ def test_a_selection_that_is_not_kept_needs_no_expert(tokens: int, renormalise: 
 def test_what_a_device_delivers_is_the_output(tokens: int) -> None:
     call, index, (hidden, _, _) = call_of(3, tokens)
     assert torch.equal(call.hidden, hidden) and np.array_equal(call.experts, index)
-    call.deliver().copy_(hidden * 2)
+    with pytest.raises(RuntimeError, match="1 chosen experts were neither"):
+        call.deliver(len(np.unique(index)) - 1)
+    call.deliver(len(np.unique(index))).copy_(hidden * 2)
     assert torch.equal(call.combine(), hidden * 2)
 
 

@@ -1,0 +1,216 @@
+"""The order of copies: urgent ones at once, prefetches block by block behind them."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Thread
+from typing import TYPE_CHECKING
+
+from hobbit.api import ExpertSource
+from hobbit.errors import DeviceError, HobbitError
+from hobbit_devices.bounce import BounceRing
+from hobbit_devices.gpu_streams import GpuStreams, Mark
+from hobbit_devices.interval_log import IntervalLog
+from hobbit_devices.lent_blobs import LentBlobs
+from hobbit_devices.transfer import Transfer
+
+if TYPE_CHECKING:
+    import torch
+
+WINDOW = 2
+"""Blocks of prefetches in the queue at a time: one moves while the next waits, so the link never idles."""
+
+
+class CopyQueue:
+    """Puts transfers into the one queue of copies that a link serves in order.
+
+    An urgent transfer goes in whole, from the calling thread. Prefetches go in from a thread of their own,
+    block by block, `WINDOW` at a time: an urgent one overtakes them, and they may be cancelled, at the next
+    block. Blobs that the source has yet to bring, or whose pages are not locked, go through the thread as
+    well, urgent ones first. `block_bytes` 0: a started prefetch goes in whole (HOBBIT).
+    """
+
+    def __init__(
+        self, streams: GpuStreams, source: ExpertSource, block_bytes: int, bounce: BounceRing
+    ) -> None:
+        self._streams = streams
+        self._source = source
+        self._block_bytes = block_bytes
+        self._bounce = bounce
+        self._changed = Condition()
+        self._urgent: deque[Transfer] = deque()
+        self._prefetches: deque[Transfer] = deque()
+        self._active: Transfer | None = None
+        self._lent = LentBlobs(source, streams)
+        self._busy = IntervalLog(streams)
+        self._closing = False
+        self.moved_bytes = 0
+        self._thread = Thread(target=self._serve, name="hobbit-copies", daemon=True)
+        self._thread.start()
+
+    def queue(self, transfer: Transfer) -> None:
+        """Take a transfer on: an urgent one is in the copy queue on return if its blob is at hand."""
+        key = transfer.copy.key
+        self._source.expect((key,))
+        with self._changed:
+            self._lent.settle()
+            if not transfer.urgent:
+                self._prefetches.append(transfer)
+            elif self._at_hand(transfer):
+                self._put(transfer, transfer.left)
+                return
+            else:
+                self._urgent.append(transfer)
+            self._changed.notify_all()
+
+    def hurry(self, transfer: Transfer) -> None:
+        """Serve a prefetch as urgent: what is left of it goes in now, if its blob is at hand."""
+        with self._changed:
+            if transfer.urgent or transfer.dropped or transfer.failure or not transfer.left:
+                return
+            transfer.urgent = True
+            if transfer is self._active:
+                return  # the thread is bringing its blob, and will put the rest in whole
+            self._prefetches.remove(transfer)
+            if self._at_hand(transfer):
+                self._put(transfer, transfer.left)
+            else:
+                self._urgent.append(transfer)
+                self._changed.notify_all()
+
+    def cancel(self, transfer: Transfer) -> None:
+        """Queue no further block of it. What is in the queue still arrives, before any later copy."""
+        with self._changed:
+            if transfer.dropped or transfer.failure or not transfer.left:
+                return
+            transfer.dropped = True
+            if transfer is not self._active:
+                (self._urgent if transfer.urgent else self._prefetches).remove(transfer)
+                self._give_back(transfer)
+
+    def arrival(self, transfer: Transfer) -> Mark:
+        """The mark behind a transfer's last byte. Waits only for blobs that were not at hand.
+
+        Raises:
+            HobbitError: what the source raised, or a DeviceError for any other failure of a copy.
+        """
+        if transfer.arrived is None:
+            with self._changed:
+                self._changed.wait_for(lambda: transfer.arrived or transfer.failure or self._closing)
+        if transfer.failure is not None:
+            raise transfer.failure
+        if transfer.arrived is None:
+            raise DeviceError("the device was closed while copies were waited for; attach a new one")
+        return transfer.arrived
+
+    def settle(self) -> int:
+        """Close the books on what has passed; nanoseconds that the link was busy so far."""
+        with self._changed:
+            self._lent.settle()
+            return self._busy.settle()
+
+    def close(self) -> None:
+        """Stop after the block under way and give all blobs back; safe to call again."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        for transfer in (*self._urgent, *self._prefetches):
+            self._give_back(transfer)
+        self._urgent.clear()
+        self._prefetches.clear()
+        self._lent.finish()
+
+    def _at_hand(self, transfer: Transfer) -> bool:
+        """Whether the blob can be copied from, by the calling thread, without waiting for anything."""
+        if transfer.blob is None:
+            if not self._source.at_hand(transfer.copy.key):
+                return False
+            transfer.blob = self._source.blob(transfer.copy.key)
+        return self._streams.direct(transfer.blob)
+
+    def _put(self, transfer: Transfer, nbytes: int) -> Mark:
+        """Queue the next bytes of a transfer whose blob is here."""
+        blob, start = transfer.blob, transfer.queued
+        assert blob is not None
+        if transfer.reader is not None and not start:
+            self._streams.hold(transfer.reader)
+        stop = start + nbytes
+        before = self._streams.copied()
+        if self._streams.direct(blob):
+            self._streams.copy(transfer.target[start:stop], blob[start:stop])
+        else:
+            self._bounce.copy(transfer.target[start:stop], blob[start:stop])
+        mark = self._streams.copied()
+        self._busy.add(before, mark)
+        self.moved_bytes += nbytes
+        transfer.queued = stop
+        if not transfer.left:
+            transfer.arrived = mark
+            self._lent.until(mark, transfer.copy.key)
+            transfer.blob = None
+        return mark
+
+    def _give_back(self, transfer: Transfer) -> None:
+        """Return the blob of a transfer that goes no further, once what is queued of it has passed."""
+        if transfer.blob is not None:
+            self._lent.until(self._streams.copied(), transfer.copy.key)
+            transfer.blob = None
+
+    def _serve(self) -> None:
+        """The thread: brings blobs, and keeps a window of prefetch blocks in the queue."""
+        window: deque[Mark] = deque()
+        while (transfer := self._next()) is not None:
+            try:
+                blob = transfer.blob
+                if blob is None:
+                    blob = self._source.blob(transfer.copy.key)
+                mark = self._advance(transfer, blob)
+            except HobbitError as error:
+                self._fail(transfer, error)
+            except Exception as error:
+                self._fail(transfer, DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}"))
+            else:
+                if mark is not None:
+                    window.append(mark)
+            while len(window) >= WINDOW:
+                self._streams.join(window.popleft())
+
+    def _next(self) -> Transfer | None:
+        """The transfer whose turn it is; None when there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._urgent or self._prefetches)
+            if self._closing:
+                return None
+            self._active = (self._urgent or self._prefetches).popleft()
+            return self._active
+
+    def _advance(self, transfer: Transfer, blob: torch.Tensor) -> Mark | None:
+        """Queue a block of a prefetch, or all that is left of an urgent transfer; None if it was dropped."""
+        with self._changed:
+            self._active = None
+            transfer.blob = blob
+            if transfer.dropped:
+                self._give_back(transfer)
+                return None
+            mark = self._put(transfer, min(self._step(transfer, blob), transfer.left))
+            if transfer.left:
+                (self._urgent if transfer.urgent else self._prefetches).appendleft(transfer)
+            else:
+                self._changed.notify_all()
+            return mark
+
+    def _step(self, transfer: Transfer, blob: torch.Tensor) -> int:
+        """Bytes to queue at a time."""
+        if not self._streams.direct(blob):
+            return self._bounce.nbytes  # they pass through the host's hands, which is not to take long
+        whole = transfer.urgent or not self._block_bytes
+        return transfer.left if whole else self._block_bytes
+
+    def _fail(self, transfer: Transfer, error: HobbitError) -> None:
+        """A copy that fails fails alone."""
+        with self._changed:
+            self._active = None
+            transfer.failure = error
+            self._give_back(transfer)
+            self._changed.notify_all()

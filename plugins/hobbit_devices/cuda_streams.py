@@ -1,0 +1,128 @@
+"""The queues of an NVIDIA GPU, in torch's streams and events."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from hobbit_devices.gpu_streams import Mark
+
+
+class CudaStreams:
+    """Meets `GpuStreams`: one stream for copies, since the link serves one at a time anyway.
+
+    An upload is a kernel that reads the pinned memory itself, where the driver maps it: in the queue of the
+    copy engine it would wait behind whole blobs. Marks are timing events.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._mapped: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+        self.maps = self._try_mapping()
+
+    def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """See `GpuStreams`."""
+        with torch.cuda.stream(self._copies):
+            target.copy_(source, non_blocking=True)
+
+    def copied(self) -> Mark:
+        """See `GpuStreams`."""
+        return self._record(self._copies)
+
+    def hold(self, mark: Mark) -> None:
+        """See `GpuStreams`."""
+        self._copies.wait_event(mark)
+
+    def computed(self) -> Mark:
+        """See `GpuStreams`."""
+        return self._record(torch.cuda.current_stream(self._device))
+
+    def follow(self, mark: Mark) -> None:
+        """See `GpuStreams`."""
+        torch.cuda.current_stream(self._device).wait_event(mark)
+
+    def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """See `GpuStreams`."""
+        if self.maps:
+            torch.mul(self._map(source), 1, out=target)
+        else:
+            target.copy_(source, non_blocking=True)
+
+    def download(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """See `GpuStreams`."""
+        target.copy_(source, non_blocking=True)
+
+    def passed(self, mark: Mark) -> bool:
+        """See `GpuStreams`."""
+        return bool(mark.query())
+
+    def join(self, mark: Mark) -> None:
+        """See `GpuStreams`."""
+        mark.synchronize()
+
+    def between_ns(self, first: Mark, second: Mark) -> int:
+        """See `GpuStreams`. The driver's clock has steps of about half a microsecond."""
+        milliseconds: float = first.elapsed_time(second)
+        return max(0, round(milliseconds * 1e6))
+
+    def finish(self) -> None:
+        """See `GpuStreams`."""
+        torch.cuda.current_stream(self._device).synchronize()
+
+    def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """See `GpuStreams`."""
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def direct(self, blob: torch.Tensor) -> bool:
+        """See `GpuStreams`."""
+        return blob.is_pinned()
+
+    def same_queue(self) -> AbstractContextManager[Any]:
+        """See `GpuStreams`."""
+        return torch.cuda.stream(torch.cuda.current_stream(self._device))
+
+    def _record(self, stream: Any) -> Mark:
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(stream)
+        return event
+
+    def _map(self, source: torch.Tensor) -> torch.Tensor:
+        """Pinned memory as the device sees it: a tensor of the device at the same address."""
+        storage = source.untyped_storage()
+        key = storage.data_ptr(), source.dtype
+        whole = self._mapped.get(key)
+        if whole is None:
+            flat = torch.empty(0, dtype=source.dtype).set_(storage)
+            whole = self._mapped[key] = torch.as_tensor(_Mapped(flat), device=self._device)
+        return whole.as_strided(source.size(), source.stride(), source.storage_offset())
+
+    def _try_mapping(self) -> bool:
+        """Whether kernels read pinned memory here; not so where the driver hides the host's addresses."""
+        source = self.pinned((64,), torch.int32)
+        source.copy_(torch.arange(64))
+        target = torch.zeros(64, dtype=torch.int32, device=self._device)
+        try:
+            torch.mul(self._map(source), 1, out=target)
+            return torch.equal(target.cpu(), source)
+        except (RuntimeError, TypeError, ValueError):
+            return False
+
+
+_KINDS = {torch.int32: "<i4", torch.float32: "<f4"}
+
+
+class _Mapped:
+    """Offers pinned memory under numba's CUDA array interface, version 3, which torch takes tensors from."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor  # keeps the memory alive
+        self.__cuda_array_interface__ = {
+            "shape": tuple(tensor.shape),
+            "typestr": _KINDS[tensor.dtype],
+            "data": (tensor.data_ptr(), False),
+            "strides": None,
+            "version": 3,
+        }

@@ -1,0 +1,26 @@
+"""The books of the link and of waiting: intervals between marks, added up once they have passed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hobbit_devices.gpu_streams import GpuStreams, Mark
+
+
+class IntervalLog:
+    """Sums the time between pairs of marks of one queue. `settle` reads those that have passed."""
+
+    def __init__(self, streams: GpuStreams) -> None:
+        self._streams = streams
+        self._open: deque[tuple[Mark, Mark]] = deque()
+        self.total_ns = 0
+
+    def add(self, first: Mark, second: Mark) -> None:
+        """An interval to be read later."""
+        self._open.append((first, second))
+
+    def settle(self) -> int:
+        """Read what has passed, which never waits; the sum of all so far, in nanoseconds."""
+        while self._open and self._streams.passed(self._open[0][1]):
+            self.total_ns += self._streams.between_ns(*self._open.popleft())
+        return self.total_ns

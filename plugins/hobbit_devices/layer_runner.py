@@ -1,0 +1,90 @@
+"""How the experts of a layer are run on a GPU: fused where there are kernels for them, else one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
+from hobbit_devices.arena import SlotArena
+from hobbit_devices.fused_layer import FusedLayers
+from hobbit_devices.gpu_streams import GpuStreams
+from hobbit_devices.host_experts import HostExperts
+from hobbit_devices.host_lane import HostLane
+
+GATE = "silu"
+"""The gate that the kernels and the host's products are built for."""
+
+
+class LayerRunner:
+    """Queues a layer's experts. `fused` is None where there are no kernels for the blobs or the GPU.
+
+    Payloads of other maths, and all of them without kernels, compute each expert themselves from decoded
+    tensors, on the device or on the host.
+    """
+
+    def __init__(
+        self,
+        arena: SlotArena,
+        layout: SlotLayout,
+        quantizer: Quantizer,
+        source: ExpertSource,
+        streams: GpuStreams,
+        lane: HostLane,
+        fused: FusedLayers | None,
+    ) -> None:
+        self._arena = arena
+        self._layouts = layout.layouts
+        self._quantizer = quantizer
+        self._source = source
+        self._streams = streams
+        self._lane = lane
+        self._fused = fused
+        self._host = HostExperts(layout, quantizer, source, streams, lane)
+        self._moved_bytes = 0
+
+    @property
+    def hosted_bytes(self) -> int:
+        """Bytes of blobs that the host has run."""
+        return self._host.moved_bytes + self._moved_bytes
+
+    def run(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
+        """Run experts, all of one level, whose blobs are in their slots once the queue gets there."""
+        if (fused := self._fused) is not None and payload.activation == GATE:
+            fused.begin(payload)
+            fused.run(jobs)
+            return
+        for job in jobs:
+            payload.compute(job.key.expert, self._arena.tensors(job.key.level, job.slot))
+
+    def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
+        """Start experts on the host; `end_layer` joins them."""
+        if (fused := self._fused) is not None and payload.activation == GATE:
+            fused.begin(payload)
+            self._host.start(jobs, payload, fused)
+            return
+        self._source.expect([job.key for job in jobs])
+        self._lane.start(lambda: self._compute_there(jobs, payload), self._streams.same_queue())
+
+    def end_layer(self) -> int:
+        """Wait for the host, and queue the sum; the nanoseconds that the wait took."""
+        waited = self._host.finish()
+        if self._fused is not None:
+            self._fused.finish()
+        return waited
+
+    def begin_pass(self) -> None:
+        """Forget what a pass that failed has left."""
+        self._lane.abandon()
+        self._host.abandon()
+        if self._fused is not None:
+            self._fused.abandon()
+
+    def _compute_there(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
+        for job in jobs:
+            blob = self._source.blob(job.key)
+            try:
+                tensors = self._quantizer.decode(blob, self._layouts[job.key.level])
+                payload.compute(job.key.expert, tensors)
+            finally:
+                self._source.release(job.key)
+            self._moved_bytes += blob.numel()

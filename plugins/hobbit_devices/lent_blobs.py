@@ -1,0 +1,33 @@
+"""Blobs that the source has lent: given back once the copies from them have ended."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hobbit.api import ExpertKey, ExpertSource
+from hobbit_devices.gpu_streams import GpuStreams, Mark
+
+
+class LentBlobs:
+    """One `release` for each blob, in the order of the marks behind their last copies."""
+
+    def __init__(self, source: ExpertSource, streams: GpuStreams) -> None:
+        self._source = source
+        self._streams = streams
+        self._lent: deque[tuple[Mark, ExpertKey]] = deque()
+
+    def until(self, mark: Mark, key: ExpertKey) -> None:
+        """The blob of `key` is needed until `mark`."""
+        self._lent.append((mark, key))
+
+    def settle(self) -> None:
+        """Give back what is needed no more; never waits."""
+        while self._lent and self._streams.passed(self._lent[0][0]):
+            self._source.release(self._lent.popleft()[1])
+
+    def finish(self) -> None:
+        """Wait for the copies under way, and give everything back."""
+        while self._lent:
+            mark, key = self._lent.popleft()
+            self._streams.join(mark)
+            self._source.release(key)

@@ -1,0 +1,225 @@
+"""A GPU as the device: copies and computation in queues that wait for each other, never for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from time import perf_counter_ns
+
+import torch
+
+from hobbit.api import (
+    Copy,
+    CostModel,
+    DeviceReport,
+    ExpertPayload,
+    ExpertSource,
+    Job,
+    Quantizer,
+    SlotLayout,
+)
+from hobbit.errors import DeviceError
+from hobbit_devices.arena import SlotArena
+from hobbit_devices.bounce import BounceRing
+from hobbit_devices.copy_queue import CopyQueue
+from hobbit_devices.fused_layer import FusedLayers
+from hobbit_devices.gpu_streams import GpuStreams
+from hobbit_devices.host_lane import HostLane
+from hobbit_devices.interval_log import IntervalLog
+from hobbit_devices.layer_runner import LayerRunner
+from hobbit_devices.slot_marks import SlotMarks
+from hobbit_devices.transfer import Transfer
+
+LARGE = 16 * 2**20
+"""Bytes of a blob from which an expert that has arrived runs while the next still moves; with smaller ones
+the launches cost more than that hides."""
+
+BOUNCE = 8 * 2**20
+"""Bytes of each pinned buffer that copies from pageable memory pass through."""
+
+FusedChoice = Callable[[SlotLayout, SlotArena], FusedLayers | None]
+"""Kernels for the slots, if there are any."""
+
+
+class StreamedDevice:
+    """Meets the `Device` Protocol on the queues of a GPU.
+
+    `load` puts copies into the copy queue, `wait` only takes note, and `run` lets the compute queue wait for
+    each expert as late as it can. Time lost is read from marks around those waits once they have passed. The
+    host waits for blobs that the store has yet to read, for host experts, and at the end of a pass.
+    """
+
+    simulated = False
+
+    def __init__(
+        self,
+        torch_device: torch.device,
+        costs: CostModel,
+        streams: GpuStreams,
+        lane: HostLane,
+        choose: FusedChoice,
+    ) -> None:
+        self.torch_device = torch_device
+        self.place = str(torch_device)
+        self.costs = costs
+        self._streams = streams
+        self._lane = lane
+        self._choose = choose
+        self._started_ns = perf_counter_ns()
+        self._marks = SlotMarks()
+        self._stalls = IntervalLog(streams)
+        self._host_stall_ns = 0
+        self._told_ns = 0
+        self._started = False
+        self._arena: SlotArena | None = None
+        self._queue: CopyQueue | None = None
+
+    def prepare(
+        self, layout: SlotLayout, quantizer: Quantizer, source: ExpertSource | None, block_bytes: int = 0
+    ) -> None:
+        """See `Device`. Raises DeviceError in a replay: without weights there is nothing to execute."""
+        if source is None:
+            raise DeviceError(
+                f"device={self.torch_device.type} runs real weights only; replay a trace with device=sim"
+            )
+        self._arena = arena = SlotArena(layout, quantizer, self.torch_device)
+        fused = self._choose(layout, arena)
+        self._runner = LayerRunner(arena, layout, quantizer, source, self._streams, self._lane, fused)
+        self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))
+
+    def begin_pass(self, tokens: int, context: int) -> None:
+        """See `Device`."""
+        self._started = True
+        self._runner.begin_pass()
+
+    def begin_layer(self, layer: int, tokens: int, context: int) -> None:
+        """Nothing to charge."""
+
+    def load(self, copy: Copy) -> None:
+        """See `Device`. Returns once the copy is queued; it starts behind the slot's last reader."""
+        transfer = Transfer(copy, self._slots().blob(copy.key.level, copy.slot), urgent=copy.urgent)
+        copy.handle = transfer
+        self._marks.write(transfer)
+        self._copies().queue(transfer)
+
+    def hurry(self, copy: Copy) -> None:
+        """See `Device`."""
+        self._copies().hurry(copy.handle)
+
+    def cancel(self, copy: Copy) -> None:
+        """See `Device`."""
+        self._copies().cancel(copy.handle)
+
+    def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
+        """See `Device`. Queued, not awaited: those that are there first, then the others as they arrive."""
+        if payload is None:
+            return
+        self._slots()
+        for batch in self._batches(jobs):
+            self._follow(batch)
+            for _, same in groupby(sorted(batch, key=_level), key=_level):
+                self._runner.run(list(same), payload)
+            self._marks.read(map(_place, batch), self._streams.computed())
+
+    def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
+        """See `Device`."""
+        if payload is not None and jobs:
+            self._runner.run_host(jobs, payload)
+
+    def wait(self, copies: Sequence[Copy]) -> int:
+        """See `Device`. `run` waits, in the compute queue; before the first pass the host does."""
+        now = self.now_ns()
+        for copy in copies:
+            if not self._started:
+                self._streams.join(self._copies().arrival(copy.handle))
+            if not copy.done:
+                copy.done, copy.ready_ns = True, now
+        return self._newly_lost()
+
+    def end_layer(self, layer: int) -> int:
+        """See `Device`. Time lost by the compute queue is told once it is known, a layer or two later."""
+        self._host_stall_ns += self._runner.end_layer()
+        return self._newly_lost()
+
+    def end_pass(self, tokens: int) -> None:
+        """Wait for what is still being computed, so that the clock can be read."""
+        self._streams.finish()
+
+    def now_ns(self) -> int:
+        """See `Device`: the wall clock since the device was built."""
+        return perf_counter_ns() - self._started_ns
+
+    def report(self) -> DeviceReport:
+        """See `Device`. Streams: "link" moves blobs to slots, "host" runs experts from the store."""
+        queue = self._queue
+        report = DeviceReport(
+            simulated=False,
+            now_ns=self.now_ns(),
+            stall_ns=self._stalls.settle() + self._host_stall_ns,
+            busy_ns={"link": 0 if queue is None else queue.settle(), "host": self._lane.busy_ns},
+            moved_bytes={"link": 0, "host": 0},
+        )
+        if queue is not None:
+            report.moved_bytes = {"link": queue.moved_bytes, "host": self._runner.hosted_bytes}
+        return report
+
+    def close(self) -> None:
+        """See `Device`; safe to call again."""
+        if self._queue is not None:
+            self._queue.close()
+        self._lane.close()
+        self._arena = None
+
+    def _slots(self) -> SlotArena:
+        if self._arena is None:
+            raise DeviceError("the device has no slots: it was closed, or never prepared; build a new one")
+        return self._arena
+
+    def _copies(self) -> CopyQueue:
+        self._slots()
+        assert self._queue is not None
+        return self._queue
+
+    def _batches(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """Jobs to be run together, in the order to run them."""
+        ready, late = [], []
+        for job in jobs:
+            transfer = self._marks.arriving(_place(job))
+            if transfer is None or (transfer.arrived is not None and self._streams.passed(transfer.arrived)):
+                ready.append(job)
+            else:
+                late.append((transfer.arrived is None, transfer.copy.nbytes, job))
+        late.sort(key=lambda entry: entry[0])  # those whose blob the store has yet to bring come last
+        batches = [ready] if ready else []
+        apart = [[job] for _, nbytes, job in late if nbytes >= LARGE]
+        together = [job for _, nbytes, job in late if nbytes < LARGE]
+        return batches + ([together] if together else []) + apart
+
+    def _follow(self, jobs: Sequence[Job]) -> None:
+        """Let the compute queue wait for the copies into these jobs' slots."""
+        before = None
+        for job in jobs:
+            place = _place(job)
+            transfer = self._marks.arriving(place)
+            if transfer is None:
+                continue
+            if transfer.arrived is None or not self._streams.passed(transfer.arrived):
+                before = before or self._streams.computed()
+                self._streams.follow(self._copies().arrival(transfer))
+            self._marks.arrived((place,))
+        if before is not None:
+            self._stalls.add(before, self._streams.computed())
+
+    def _newly_lost(self) -> int:
+        """Nanoseconds lost that became known since the last call."""
+        lost = self._stalls.settle() + self._host_stall_ns
+        lost, self._told_ns = lost - self._told_ns, lost
+        return lost
+
+
+def _place(job: Job) -> tuple[int, int]:
+    return job.key.level, job.slot
+
+
+def _level(job: Job) -> int:
+    return job.key.level

@@ -1,0 +1,61 @@
+"""Small arrays for the device: a ring of rows in pinned memory, each with its twin on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hobbit_devices.gpu_streams import GpuStreams, Mark
+
+ROWS = 64
+WIDTH = 1024
+"""Items of one row: what a layer's batch of a few tokens needs, many times over."""
+
+
+class UploadRing:
+    """Uploads int32 arrays, one queued copy each. What `upload` gives is valid for `ROWS` - 1 further calls.
+
+    Arrays wider than a row, those of prompts, share one buffer: the next such upload waits for the last.
+    """
+
+    def __init__(self, streams: GpuStreams, device: torch.device) -> None:
+        self._streams = streams
+        self._device = device
+        self._host = streams.pinned((ROWS, WIDTH), torch.int32)
+        self._rows = list(self._host.unbind())
+        self._views = list(self._host.numpy())
+        self._twins = list(torch.empty((ROWS, WIDTH), dtype=torch.int32, device=device).unbind())
+        self._read: list[Mark] = [None] * ROWS
+        self._next = 0
+        self._wide: torch.Tensor | None = None
+        self._wide_read: Mark = None
+
+    def upload(self, values: list[int] | npt.NDArray[np.int32]) -> torch.Tensor:
+        """`values` [n] on the device, int32 [n]."""
+        count = len(values)
+        if count > WIDTH:
+            return self._upload_wide(np.asarray(values, np.int32))
+        place = self._next
+        self._next = (place + 1) % ROWS
+        mark = self._read[place]
+        if mark is not None and not self._streams.passed(mark):
+            self._streams.join(mark)
+        self._views[place][:count] = values
+        twin = self._twins[place][:count]
+        self._streams.upload(twin, self._rows[place][:count])
+        self._read[place] = self._streams.computed()
+        return twin
+
+    def _upload_wide(self, values: npt.NDArray[np.int32]) -> torch.Tensor:
+        count = len(values)
+        if self._wide_read is not None:
+            self._streams.join(self._wide_read)
+        if self._wide is None or len(self._wide) < count:
+            self._wide = self._streams.pinned((1 << count.bit_length(),), torch.int32)
+        host = self._wide[:count]
+        host.numpy()[:] = values
+        twin = torch.empty(count, dtype=torch.int32, device=self._device)
+        self._streams.upload(twin, host)
+        self._wide_read = self._streams.computed()
+        return twin

@@ -1,0 +1,193 @@
+"""The GPU engine on stand-in queues: right whatever the timing, and never a slot read or written too soon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Event
+from time import sleep
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hobbit.api import Copy, Device, ExpertKey, Job, SlotLayout
+from hobbit.testing.devices import check_device
+from hobbit.testing.scene import Scene
+from tests.devices.conftest import SLOTS, Experts
+from tests.devices.stand_in_device import Layer, StandIn
+
+EXPERTS = Experts(pin=False)
+
+
+class Counting:
+    """A source that counts what it lends, and may keep blobs out of reach of the calling thread."""
+
+    def __init__(self, at_hand: bool = True) -> None:
+        self._at_hand = at_hand
+        self.lent: Counter[ExpertKey] = Counter()
+
+    def at_hand(self, key: ExpertKey) -> bool:
+        return self._at_hand
+
+    def blob(self, key: ExpertKey) -> torch.Tensor:
+        self.lent[key] += 1
+        return EXPERTS.store.blob(key)
+
+    def release(self, key: ExpertKey) -> None:
+        self.lent[key] -= 1
+        assert self.lent[key] >= 0
+
+    def expect(self, keys: Any) -> None:
+        pass
+
+
+def prepared(component: StandIn, source: Any, block_bytes: int = 0) -> Any:
+    device = component.build(EXPERTS.context)
+    device.prepare(SlotLayout((SLOTS, SLOTS), EXPERTS.layouts), EXPERTS.quantizer, source, block_bytes)
+    return device
+
+
+def tensors_of(key: ExpertKey) -> dict[str, torch.Tensor]:
+    return dict(EXPERTS.quantizer.decode(EXPERTS.store.blob(key), EXPERTS.layouts[key.level]))
+
+
+@pytest.mark.parametrize("pageable", [False, True])
+def test_it_keeps_the_contract_of_devices(pageable: bool) -> None:
+    check_device(StandIn(pageable=pageable), Scene(EXPERTS.geometry))
+
+
+@pytest.mark.parametrize("pageable", [False, True])
+@pytest.mark.parametrize("block_bytes", [0, 4096, 1000])
+def test_outputs_are_those_of_the_source(block_bytes: int, pageable: bool) -> None:
+    device = EXPERTS.device(StandIn(pageable=pageable, seed=1), block_bytes)
+    for key, output in EXPERTS.serve(device):
+        assert torch.equal(output, EXPERTS.expected(key))
+    report = device.report()
+    high, low = (layout.nbytes for layout in EXPERTS.layouts)
+    assert report.moved_bytes == {"link": 3 * 3 * (high + low), "host": 3 * (high + low)}
+    assert 0 < report.busy_ns["link"] <= report.now_ns
+    assert 0 <= report.stall_ns <= report.now_ns
+    device.close()
+
+
+@st.composite
+def passes(draw: st.DrawFn) -> list[tuple[int, int, list[str]]]:
+    """Layers to serve: a seed, a number of tokens, and what becomes of each chosen expert."""
+    fates = st.sampled_from(["load", "prefetch", "host", "skip", "cancelled"])
+    return draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 99),
+                st.sampled_from([1, 2, 17]),
+                st.lists(fates, min_size=6, max_size=6),
+            ),
+            min_size=1,
+            max_size=5,
+        )
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(passes(), st.integers(0, 10**6), st.sampled_from([0, 1000, 8192]), st.booleans(), st.booleans())
+def test_any_order_of_events_gives_the_same_bits(
+    plan: list[tuple[int, int, list[str]]], seed: int, block: int, at_hand: bool, pageable: bool
+) -> None:
+    source = Counting(at_hand)
+    component = StandIn(fused=True, inline=False, pageable=pageable, seed=seed)
+    device = prepared(component, source, block)
+    served: list[tuple[Layer, torch.Tensor]] = []
+    for number, (layer_seed, tokens, fates) in enumerate(plan):
+        layer = Layer(layer_seed, tokens)
+        device.begin_pass(tokens, 0)
+        device.begin_layer(number % 2, tokens, 0)
+        expected = serve(device, number % 2, layer, fates, layer_seed)
+        served.append((layer, expected))
+    device.end_pass(1)
+    for layer, expected in served:
+        assert layer.output is not None and torch.equal(layer.output, expected)
+    device.close()
+    assert not any(source.lent.values()), "every blob is given back"
+    component.built[0].close()
+
+
+def serve(device: Device, index: int, layer: Layer, fates: list[str], seed: int) -> torch.Tensor:
+    """One layer as a runtime would: waves of as many experts as there are slots, host experts beside them."""
+    ran: dict[int, dict[str, torch.Tensor]] = {}
+    waves: dict[int, list[Copy]] = {}
+    hosted = []
+    places = [(level, slot) for level in (0, 1) for slot in range(SLOTS)]
+    for expert in layer.chosen:
+        fate = fates[expert]
+        if fate == "skip" and ran:
+            continue
+        level, slot = places[(expert + seed) % len(places)]
+        key = ExpertKey(index, expert, level)
+        ran[expert] = tensors_of(key)
+        if fate == "host":
+            hosted.append(Job(key, -1, 1))
+            continue
+        if fate == "cancelled":
+            wrong = EXPERTS.copy(ExpertKey(1 - index, expert, level), slot, urgent=False)
+            device.load(wrong)
+            device.cancel(wrong)
+        copy = EXPERTS.copy(key, slot, urgent=fate != "prefetch")
+        waves.setdefault(sum(copy.slot == c.slot for w in waves.values() for c in w), []).append(copy)
+    payload: Any = layer
+    device.run_host(index, hosted, payload)
+    for wave in waves.values():
+        for copy in wave:
+            device.load(copy)
+        for copy in wave:
+            if not copy.urgent:
+                device.hurry(copy)
+        device.wait(wave)
+        device.run(index, [Job(copy.key, copy.slot, 1) for copy in wave], payload)
+    device.end_layer(index)
+    return layer.expected(ran)
+
+
+def test_an_urgent_copy_overtakes_a_prefetch_at_a_block() -> None:
+    component = StandIn(inline=False)
+    device = prepared(component, Counting(), block_bytes=1024)
+    streams = component.built[0]
+    gate = Gate(streams)
+    first = EXPERTS.copy(ExpertKey(0, 0, 0), 0, urgent=False)
+    device.load(first)
+    gate.until_queued(2)
+    urgent = EXPERTS.copy(ExpertKey(0, 1, 0), 1)
+    device.load(urgent)
+    device.wait([urgent])
+    gate.open()
+    device.wait([first])
+    device.close()
+    sizes = [size for _, size in streams.moved]
+    assert sizes.index(EXPERTS.layouts[0].nbytes) == 2, "two blocks were in the queue, no more"
+    assert sum(sizes) == 2 * EXPERTS.layouts[0].nbytes
+
+
+class Gate:
+    """Holds the copy queue until opened."""
+
+    def __init__(self, streams: Any) -> None:
+        self._streams = streams
+        self._event = Event()
+        self._queued = 0
+        streams.copies.put(lambda: self._event.wait(20))
+        self._copy = streams.copy
+        streams.copy = self._counting
+
+    def _counting(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        self._copy(target, source)
+        self._queued += 1
+
+    def until_queued(self, blocks: int) -> None:
+        for _ in range(2000):
+            if self._queued >= blocks:
+                return
+            sleep(0.005)
+        raise AssertionError(f"{self._queued} of {blocks} blocks were queued")
+
+    def open(self) -> None:
+        self._event.set()
