@@ -87,6 +87,10 @@ class PreparedSource:
         """See `ExpertSource`."""
         return self._stores[key.level].blob(ExpertKey(key.layer, key.expert, 0))
 
+    def at_hand(self, key: ExpertKey) -> bool:
+        """Everything is in memory."""
+        return True
+
     def release(self, key: ExpertKey) -> None:
         """Nothing to give back: everything stays in memory."""
 

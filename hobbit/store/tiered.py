@@ -43,6 +43,12 @@ class TieredStore:
             self._fill(key, buffer)
         return buffer.tensor
 
+    def at_hand(self, key: ExpertKey) -> bool:
+        """See `ExpertSource`."""
+        with self._changed:
+            buffer = self._shelves[key.level].find(self._row(key))
+            return buffer is not None and buffer.state is State.FULL
+
     def release(self, key: ExpertKey) -> None:
         """See `ExpertSource`."""
         with self._changed:

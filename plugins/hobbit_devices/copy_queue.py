@@ -119,7 +119,7 @@ class CopyQueue:
             self._give_back(transfer)
         self._urgent.clear()
         self._prefetches.clear()
-        self._lent.finish()
+        self._free_lent()
 
     def _at_hand(self, transfer: Transfer) -> bool:
         """Whether the blob can be copied from, by the calling thread, without waiting for anything."""
@@ -151,6 +151,14 @@ class CopyQueue:
             transfer.blob = None
         return mark
 
+    def _free_lent(self) -> None:
+        """Give back all blobs whose copies are queued: the source may have no memory for another."""
+        with self._changed:
+            lent = self._lent.take()
+        for mark, key in lent:
+            self._streams.join(mark)
+            self._source.release(key)
+
     def _give_back(self, transfer: Transfer) -> None:
         """Return the blob of a transfer that goes no further, once what is queued of it has passed."""
         if transfer.blob is not None:
@@ -160,21 +168,32 @@ class CopyQueue:
     def _serve(self) -> None:
         """The thread: brings blobs, and keeps a window of prefetch blocks in the queue."""
         window: deque[Mark] = deque()
-        while (transfer := self._next()) is not None:
-            try:
-                blob = transfer.blob
-                if blob is None:
-                    blob = self._source.blob(transfer.copy.key)
-                mark = self._advance(transfer, blob)
-            except HobbitError as error:
-                self._fail(transfer, error)
-            except Exception as error:
-                self._fail(transfer, DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}"))
-            else:
+        try:
+            while (transfer := self._next()) is not None:
+                mark = self._bring(transfer)
                 if mark is not None:
                     window.append(mark)
-            while len(window) >= WINDOW:
-                self._streams.join(window.popleft())
+                while len(window) >= WINDOW:
+                    self._streams.join(window.popleft())
+        finally:  # whatever ended it: nobody is to wait for it
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+
+    def _bring(self, transfer: Transfer) -> Mark | None:
+        """Bring the blob and queue the next bytes; None if that failed, or they are not wanted any more."""
+        try:
+            blob = transfer.blob
+            if blob is None:
+                if not self._source.at_hand(transfer.copy.key):
+                    self._free_lent()
+                blob = self._source.blob(transfer.copy.key)
+            return self._advance(transfer, blob)
+        except HobbitError as error:
+            self._fail(transfer, error)
+        except Exception as error:
+            self._fail(transfer, DeviceError(f"copying {transfer.copy.key} to its slot failed: {error}"))
+        return None
 
     def _next(self) -> Transfer | None:
         """The transfer whose turn it is; None when there will be no more."""

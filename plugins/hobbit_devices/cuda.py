@@ -74,6 +74,7 @@ class CudaDevice(TorchComponent):
         if not torch.cuda.is_available():
             raise DeviceError(ABSENT)
         from hobbit_devices.cuda_streams import CudaStreams
+        from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
         from hobbit_devices.host_lane import HostLane
         from hobbit_devices.streamed_device import StreamedDevice
@@ -81,4 +82,6 @@ class CudaDevice(TorchComponent):
         device = torch.device("cuda", torch.cuda.current_device())
         cores = team(self.host_threads, physical_cores())
         lane = HostLane(threaded=True, settle=lambda: settle_on(cores))
-        return StreamedDevice(device, self.costs(context), CudaStreams(device), lane, lambda *_: None)
+        streams = CudaStreams(device)
+        choose = FusedChoice(device, streams, context.notes)
+        return StreamedDevice(device, self.costs(context), streams, lane, choose)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from hobbit.api import ExpertPayload, Job
+from hobbit_devices.kernels import Kernels
 from hobbit_devices.layer_pairs import Batch, LayerPairs
-from hobbit_devices.pair_kernels import Combine, PairKernels
 from hobbit_devices.upload_ring import UploadRing
 
-FEW_TOKENS = 16
+FEW_TOKENS = 1
 """Up to so many tokens every pair is a matrix-vector product of its own; beyond, pairs share their weights.
 
 By the tokens of the layer, not of a call: a layer served in parts is to have the bits of one served whole.
@@ -28,9 +28,8 @@ class FusedLayers:
     is served leave no trace in its result.
     """
 
-    def __init__(self, kernels: Sequence[PairKernels], combine: Combine, ring: UploadRing) -> None:
+    def __init__(self, kernels: Sequence[Kernels], ring: UploadRing) -> None:
         self._kernels = kernels
-        self._combine = combine
         self._ring = ring
         self._rows: torch.Tensor | None = None
         self._payload: ExpertPayload | None = None
@@ -77,13 +76,15 @@ class FusedLayers:
         if self._sum is None:
             self._sum = self._ring.upload(_joined(self._pairs.choices(), self._pairs.rows()))
         experts, rows = self._sum.view(2, -1, self._top_k)
-        self._combine(self._outputs, payload.weights, experts, rows, payload.deliver(self._pairs.served))
+        self._kernels[0].combine(
+            self._outputs, payload.weights, experts, rows, payload.deliver(self._pairs.served)
+        )
 
     def abandon(self) -> None:
         """Forget a layer that was never finished."""
         self._payload = None
 
-    def _run_few(self, kernels: PairKernels, slots: Sequence[int], batch: Batch) -> None:
+    def _run_few(self, kernels: Kernels, slots: Sequence[int], batch: Batch) -> None:
         pairs = len(batch.tokens)
         of_pairs = _repeat(slots, batch.bounds) if pairs > len(slots) else slots
         parts = [of_pairs, batch.tokens]
@@ -94,7 +95,7 @@ class FusedLayers:
             self._sum = there[2 * pairs :]
         kernels.run(self._hidden, there[:pairs], there[pairs : 2 * pairs], self.rows(batch.row, pairs))
 
-    def _run_many(self, kernels: PairKernels, slots: Sequence[int], batch: Batch) -> None:
+    def _run_many(self, kernels: Kernels, slots: Sequence[int], batch: Batch) -> None:
         there = self._ring.upload(_joined(slots, batch.bounds, batch.tokens))
         count, pairs = len(slots), len(batch.tokens)
         kernels.run_grouped(

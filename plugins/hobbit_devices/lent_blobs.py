@@ -25,9 +25,8 @@ class LentBlobs:
         while self._lent and self._streams.passed(self._lent[0][0]):
             self._source.release(self._lent.popleft()[1])
 
-    def finish(self) -> None:
-        """Wait for the copies under way, and give everything back."""
-        while self._lent:
-            mark, key = self._lent.popleft()
-            self._streams.join(mark)
-            self._source.release(key)
+    def take(self) -> list[tuple[Mark, ExpertKey]]:
+        """All that is lent, for the caller to wait for and release."""
+        lent = list(self._lent)
+        self._lent.clear()
+        return lent

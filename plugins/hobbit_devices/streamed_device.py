@@ -37,7 +37,7 @@ the launches cost more than that hides."""
 BOUNCE = 8 * 2**20
 """Bytes of each pinned buffer that copies from pageable memory pass through."""
 
-FusedChoice = Callable[[SlotLayout, SlotArena], FusedLayers | None]
+Choice = Callable[[SlotLayout, SlotArena], FusedLayers | None]
 """Kernels for the slots, if there are any."""
 
 
@@ -57,7 +57,7 @@ class StreamedDevice:
         costs: CostModel,
         streams: GpuStreams,
         lane: HostLane,
-        choose: FusedChoice,
+        choose: Choice,
     ) -> None:
         self.torch_device = torch_device
         self.place = str(torch_device)

@@ -9,13 +9,14 @@ import torch
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.host_lane import HostLane
+from hobbit_devices.kernels.reference import ReferenceKernels
 from hobbit_devices.streamed_device import StreamedDevice
 from hobbit_devices.torch_component import TorchComponent
 from hobbit_devices.upload_ring import UploadRing
 from torch.nn.functional import linear, silu
 
 from hobbit.api import Context, SlotLayout
-from tests.devices.stand_in_streams import QueuedKernels, StandInStreams, queued_combine
+from tests.devices.stand_in_streams import QueuedKernels, StandInStreams
 
 CPU = torch.device("cpu")
 
@@ -42,10 +43,10 @@ class StandIn(TorchComponent):
             if not self.fused:
                 return None
             kernels = [
-                QueuedKernels(streams, lambda slot, level=level: arena.tensors(level, slot))  # type: ignore[misc]
-                for level in range(len(layout.layouts))
+                QueuedKernels(streams, ReferenceKernels(blob, arena.pool(level)))
+                for level, blob in enumerate(layout.layouts)
             ]
-            return FusedLayers(kernels, queued_combine(streams), UploadRing(streams, CPU))
+            return FusedLayers(kernels, UploadRing(streams, CPU))
 
         return StreamedDevice(CPU, self.costs(context), streams, HostLane(True), choose)
 
@@ -81,7 +82,7 @@ class Layer:
                 continue
             tokens, ranks = np.nonzero(self.experts == expert)
             tensors = experts[expert]
-            few = len(self.hidden) <= 16
+            few = len(self.hidden) == 1
             rows = [tokens[i : i + 1] for i in range(len(tokens))] if few else [tokens]
             outputs = []
             for at in rows:

@@ -11,6 +11,7 @@ from time import perf_counter_ns, sleep
 from typing import Any
 
 import torch
+from hobbit_devices.kernels import Kernels
 
 PATIENCE = 20
 """Seconds after which a wait is a deadlock."""
@@ -108,13 +109,13 @@ class StandInStreams:
 
     def follow(self, mark: Moment) -> None:
         assert mark.queue == "copy"
-        self._compute(mark.wait)
+        self.put(mark.wait)
 
     def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:
-        self._compute(lambda: target.copy_(source))
+        self.put(lambda: target.copy_(source))
 
     def download(self, target: torch.Tensor, source: torch.Tensor) -> None:
-        self._compute(lambda: target.copy_(source))
+        self.put(lambda: target.copy_(source))
 
     def passed(self, mark: Moment) -> bool:
         return mark.event.is_set()
@@ -144,7 +145,7 @@ class StandInStreams:
         self.copies.close()
         self.compute.close()
 
-    def _compute(self, work: Callable[[], object]) -> None:
+    def put(self, work: Callable[[], object]) -> None:
         if self.inline:
             work()
         else:
@@ -152,58 +153,17 @@ class StandInStreams:
 
 
 class QueuedKernels:
-    """Kernels whose work is done in the compute queue, in plain torch."""
+    """Meets `Kernels`: others' work, put into the compute queue."""
 
-    def __init__(self, streams: StandInStreams, decode: Callable[[int], Any]) -> None:
+    def __init__(self, streams: StandInStreams, kernels: Kernels) -> None:
         self._streams = streams
-        self._decode = decode
+        self._kernels = kernels
 
-    def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
-        def work() -> None:
-            for pair, (slot, token) in enumerate(zip(slots.tolist(), tokens.tolist(), strict=True)):
-                out[pair] = self._expert(slot, x[token : token + 1])[0]
+    def run(self, *tensors: torch.Tensor) -> None:
+        self._streams.put(lambda: self._kernels.run(*tensors))
 
-        self._streams._compute(work)
+    def run_grouped(self, *tensors: torch.Tensor) -> None:
+        self._streams.put(lambda: self._kernels.run_grouped(*tensors))
 
-    def run_grouped(
-        self,
-        x: torch.Tensor,
-        slots: torch.Tensor,
-        offsets: torch.Tensor,
-        tokens: torch.Tensor,
-        out: torch.Tensor,
-    ) -> None:
-        def work() -> None:
-            bounds = offsets.tolist()
-            for slot, start, stop in zip(slots.tolist(), bounds[:-1], bounds[1:], strict=True):
-                out[start:stop] = self._expert(slot, x[tokens[start:stop].long()])
-
-        self._streams._compute(work)
-
-    def _expert(self, slot: int, x: torch.Tensor) -> torch.Tensor:
-        tensors = self._decode(slot)
-        gate, up = torch.nn.functional.linear(x, tensors["gate_up_proj"]).chunk(2, dim=-1)
-        return torch.nn.functional.linear(torch.nn.functional.silu(gate) * up, tensors["down_proj"])
-
-
-def queued_combine(streams: StandInStreams) -> Callable[..., None]:
-    """`Combine` in the compute queue."""
-
-    def combine(
-        out: torch.Tensor,
-        weights: torch.Tensor,
-        experts: torch.Tensor,
-        rows: torch.Tensor,
-        final: torch.Tensor,
-    ) -> None:
-        def work() -> None:
-            total = torch.zeros(final.shape, dtype=torch.float32)
-            for choice in experts.argsort(dim=1, stable=True).unbind(1):
-                row = rows.gather(1, choice[:, None])
-                weight = weights.float().gather(1, choice[:, None])
-                total += torch.where(row < 0, 0, weight * out[row[:, 0].clamp(min=0).long()].float())
-            final.copy_(total)
-
-        streams._compute(work)
-
-    return combine
+    def combine(self, *tensors: torch.Tensor) -> None:
+        self._streams.put(lambda: self._kernels.combine(*tensors))

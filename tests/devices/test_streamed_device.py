@@ -158,9 +158,8 @@ def test_an_urgent_copy_overtakes_a_prefetch_at_a_block() -> None:
     gate.until_queued(2)
     urgent = EXPERTS.copy(ExpertKey(0, 1, 0), 1)
     device.load(urgent)
-    device.wait([urgent])
     gate.open()
-    device.wait([first])
+    device.wait([urgent, first])
     device.close()
     sizes = [size for _, size in streams.moved]
     assert sizes.index(EXPERTS.layouts[0].nbytes) == 2, "two blocks were in the queue, no more"
