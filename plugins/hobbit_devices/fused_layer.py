@@ -40,7 +40,7 @@ class FusedLayers:
         if payload is self._payload:
             return
         self._payload = payload
-        self._hidden = payload.hidden
+        self._hidden = payload.hidden.contiguous()
         self._pairs = LayerPairs(payload.experts)
         self._sum = None
         tokens, self._top_k = payload.experts.shape
@@ -76,9 +76,8 @@ class FusedLayers:
         if self._sum is None:
             self._sum = self._ring.upload(_joined(self._pairs.choices(), self._pairs.rows()))
         experts, rows = self._sum.view(2, -1, self._top_k)
-        self._kernels[0].combine(
-            self._outputs, payload.weights, experts, rows, payload.deliver(self._pairs.served)
-        )
+        weights, final = payload.weights.contiguous(), payload.deliver(self._pairs.served)
+        self._kernels[0].combine(self._outputs, weights, experts, rows, final)
 
     def abandon(self) -> None:
         """Forget a layer that was never finished."""
