@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hobbit.engine.session import Session
@@ -29,6 +31,8 @@ class Offload:
         self._session = session
         self._attached = attached
         self._last: Stats | None = None
+        trunk = session.attachment.layers[0].trunk
+        self._batches = trunk.register_forward_pre_hook(self._hear_batch, prepend=True, with_kwargs=True)
         setattr(self.model, ATTRIBUTE, self)
 
     @property
@@ -63,5 +67,12 @@ class Offload:
     def _end(self, restore: bool) -> bool:
         if self._last is None:
             self._last = self.stats()
+            self._batches.remove()
             delattr(self.model, ATTRIBUTE)
         return self._session.close(restore)
+
+    def _hear_batch(self, trunk: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Tell the counts how many sequences come, before they hear of the pass: so a batch decodes too."""
+        given = (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds"))
+        batch = next((len(tensor) for tensor in given if tensor is not None), 1)
+        self._session.assembly.metrics.batch = batch

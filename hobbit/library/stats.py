@@ -56,8 +56,9 @@ class PhaseStats:
 class Stats:
     """Everything since the model was loaded or attached.
 
-    `prefill` counts the first pass of each sequence and every pass of several tokens (a batch, the check of
-    an assistant's draft); `decode` the others. `simulated` says that times are those of a virtual clock.
+    `prefill` counts the first pass of each sequence and every pass of several tokens a sequence (a chunk of a
+    prompt, the check of an assistant's draft); `decode` the others. `simulated`: times are those of a virtual
+    clock.
     """
 
     policy: str

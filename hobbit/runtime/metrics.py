@@ -80,18 +80,22 @@ class Phase:
 
 
 class Metrics(Observer):
-    """Counts prefill (the first pass of a sequence, and any pass of several tokens) and decode apart."""
+    """Counts prefill (the first pass of a sequence, and any of several tokens a sequence) and decode apart.
+
+    `batch` is the number of sequences in the passes to come.
+    """
 
     def __init__(self, levels: int, device: Device) -> None:
         self.prefill = Phase(levels)
         self.decode = Phase(levels)
+        self.batch = 1
         self._device = device
         self._phase = self.prefill
         self._started_ns = 0
 
     def begin_pass(self, tokens: int, context: int) -> None:
         """Choose the phase and start its clock."""
-        phase = self._phase = self.prefill if context == 0 or tokens > 1 else self.decode
+        phase = self._phase = self.prefill if context == 0 or tokens > self.batch else self.decode
         phase.passes += 1
         phase.tokens += tokens
         self._started_ns = self._device.now_ns()

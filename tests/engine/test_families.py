@@ -10,11 +10,13 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from hobbit.engine.attachment import UNREADABLE
+from hobbit.engine.anatomy import find_layers
+from hobbit.engine.attachment import UNREADABLE, Attachment
 from hobbit.engine.checkpoint import load_checkpoint
 from hobbit.engine.quality import Passage, measure_quality, reference
 from hobbit.engine.resident import ResidentServer
 from hobbit.engine.routing import resident_routing
+from hobbit.engine.weights import expert_tensors
 from tests.engine.families import FAMILIES, tiny_checkpoint, tiny_model
 from tests.engine.runs import continue_greedily, prompts
 from tests.engine.sessions import GENERATED, PROMPT, session_of
@@ -87,3 +89,27 @@ def test_what_hobbit_loses_is_little(family: str) -> None:
     print(f"{family}: KL of HOBBIT {losses[0]:.3g} nats, of low copies first {losses[1]:.3g}")
     assert 0 < losses[0] < 1
     assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("family", ["mixtral", "gpt_oss", "qwen3_next"])
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_passes_know_their_context_whatever_the_cache(family: str, cache: str) -> None:
+    """Sliding windows and linear attention keep caches of their own kinds."""
+    heard: list[object] = []
+
+    class Listener(ResidentServer):
+        def begin_sequence(self) -> None:
+            heard.append("sequence")
+
+        def begin_pass(self, tokens: int, context: int) -> None:
+            heard.append((tokens, context))
+
+    model = tiny_model(family)
+    layers = find_layers(model)
+    server = Listener(lambda layer, expert: expert_tensors(layers[layer], expert))
+    ids, mask = prompts(1, PROMPT)
+    with Attachment(model, server, None):
+        model.generate(  # type: ignore[operator]
+            ids, attention_mask=mask, max_new_tokens=4, do_sample=False, cache_implementation=cache
+        )
+    assert heard == ["sequence", (40, 0), (1, 40), (1, 41), (1, 42)]
