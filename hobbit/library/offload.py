@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hobbit.engine.session import Session
+from hobbit.engine.weights import has_weights
 from hobbit.library.stats import Stats
 
 ATTRIBUTE = "hobbit"
@@ -47,10 +48,10 @@ class Offload:
     def detach(self) -> bool:
         """Release everything and make the model whole again, experts and all, where it was before.
 
-        Returns False if a loaded model's experts are kept nowhere in their own dtype: calling the model then
-        raises ModelError. A second call does nothing.
+        Returns False if a loaded model's experts are nowhere in memory in their own dtype: calling the model
+        then raises an error. A second call does nothing.
         """
-        return self._end(restore=True)
+        return self._end(restore=True) and has_weights(self._session.attachment.layers)
 
     def close(self) -> None:
         """Release everything. A model that was attached is whole again; one that was loaded stays empty."""
