@@ -54,13 +54,13 @@ class LoaderThread:
     def move_now(self, transfer: Transfer) -> None:
         """Move the whole transfer on the calling thread, once the block under way, if any, has arrived.
 
-        Below some size, waking the thread and being woken by it costs more than the copy itself.
+        Below some size, waking the thread and being woken by it costs more than the copy itself. A failure
+        is raised by `wait`, as for any other copy.
         """
+        transfer.copy.handle = transfer
         with self._changed:
             self._changed.wait_for(lambda: self._active is None)
             self._advance(transfer, whole=True)
-        if transfer.failure is not None:
-            raise transfer.failure
 
     def hurry(self, transfer: Transfer) -> None:
         """Serve a prefetch as urgent from now on, behind the urgent ones already queued."""

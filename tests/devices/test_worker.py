@@ -144,7 +144,7 @@ def test_failures_reach_the_caller(
             link.loader.move_now(transfer)
         else:
             link.loader.queue(transfer)
-            link.loader.wait([transfer.copy])
+        link.loader.wait([transfer.copy])
 
     with pytest.raises(kind, match=message):
         load_and_wait()
