@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Protocol
 
 import torch
 
@@ -41,11 +41,11 @@ class Tape(Protocol):
 
 
 class CudaTape:
-    """CUDA graphs that share one memory pool, hence to be replayed in the order they were recorded in."""
+    """CUDA graphs; those of a recording share one memory pool, hence are to be replayed in their order."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool: Any = None
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._open: torch.cuda.CUDAGraph | None = None
 
@@ -57,19 +57,19 @@ class CudaTape:
         torch.cuda.empty_cache()
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        try:
-            with torch.cuda.stream(self._stream):
+        self._pool = torch.cuda.graph_pool_handle()  # that of graphs which are gone is gone too
+        with torch.cuda.stream(self._stream):
+            try:
                 yield
-        finally:
-            if self._open is not None:
-                self._open.capture_end()
-                self._open = None
-            current.wait_stream(self._stream)
+            finally:
+                self._give_up()
+        current.wait_stream(self._stream)
 
     def begin(self) -> None:
         """See `Tape`. Other threads may go on allocating and copying meanwhile."""
-        self._open = torch.cuda.CUDAGraph()
-        self._open.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        graph = torch.cuda.CUDAGraph()
+        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        self._open = graph
 
     def end(self) -> Replay:
         """See `Tape`."""
@@ -78,6 +78,13 @@ class CudaTape:
         graph.capture_end()
         replay: Replay = graph.replay
         return replay
+
+    def _give_up(self) -> None:
+        """End a capture that an error has left open, on the stream it is on; it has failed already."""
+        graph, self._open = self._open, None
+        if graph is not None:
+            with suppress(RuntimeError):
+                graph.capture_end()
 
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         """See `Tape`: pinned."""

@@ -18,6 +18,10 @@ pytestmark = [
 ]
 
 
+SYNCHRONISING = {"phimoe"}
+"""Families whose own steps ask the device for a value: nothing is recorded, everything else holds."""
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
@@ -35,6 +39,7 @@ def test_graphs_change_no_bit_and_no_count(family: str, batch: int) -> None:
             logits.append(torch.stack(out.logits))
             counts.append(replace(run.assembly.metrics.decode, stall_ns=0, time_ns=0))
             assert run.attachment.static_cache is graphs
-            assert not any("recording" in note for note in run.attachment.notes)
+            failed = any("recording one failed" in note for note in run.attachment.notes)
+            assert failed == (graphs and family in SYNCHRONISING)
     assert torch.equal(*logits)
     assert counts[0] == counts[1]
