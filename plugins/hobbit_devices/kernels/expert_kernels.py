@@ -49,6 +49,7 @@ class ExpertKernels:
         self._activation = ACTIVATIONS[activation]
         self._dtype: torch.dtype = getattr(torch, self.format.dtype)
         self.single = plan or single_plan(self.format)
+        self._up, self._down = self._single(self.format.up), self._single(self.format.down)
 
     def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
         """out[p] = the expert in slots[p] applied to x[tokens[p]], not yet weighted.
@@ -67,7 +68,7 @@ class ExpertKernels:
         kernel, _ = _SINGLE[format.up.bits]
         kernel[_blocks(format.ffn, format.up, blocks.n), len(slots)](
             x, self._pool, slots, tokens, h,
-            **self._single(format.up), ACTIVATION=self._activation,
+            **self._up, ACTIVATION=self._activation,
             BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
 
@@ -77,7 +78,7 @@ class ExpertKernels:
         _, kernel = _SINGLE[format.down.bits]
         kernel[_blocks(format.hidden, format.down, blocks.n), len(slots)](
             h, self._pool, slots, out,
-            **self._single(format.down),
+            **self._down,
             BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
 
