@@ -144,8 +144,11 @@ class SettledExperts(Protocol):
 class SettlingDevice(Protocol):
     """A device that can do without the host once every expert is resident for good."""
 
-    def settled(self, slots: npt.NDArray[np.int32], activation: str | None) -> SettledExperts | None:
-        """Experts in the high-precision `slots` [L, E]; None if it has no kernels for their maths."""
+    def settled(
+        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
+    ) -> SettledExperts | None:
+        """Experts in the high-precision `slots` [L, E], for steps of T tokens; None if it has no kernels for
+        their maths, or none that give the bits of `run` without the host."""
         ...
 
 

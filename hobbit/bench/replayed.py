@@ -43,9 +43,9 @@ class ReplayedRouting:
             payload.reroute(replayed)
         self._server.layer(layer, replayed, payload)
 
-    def settled(self, activation: str | None) -> SettledExperts | None:
+    def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """See `LayerServer`."""
-        return self._server.settled(activation)
+        return self._server.settled(activation, tokens)
 
     def end_pass(self) -> None:
         """The pass is over."""

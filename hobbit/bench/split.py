@@ -89,7 +89,7 @@ class SplitServer:
         self._server = server
         self._clock = clock
 
-    def settled(self, activation: str | None) -> SettledExperts | None:
+    def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """None: a step in one piece has no parts to tell apart."""
         return None
 

@@ -34,6 +34,6 @@ class ResidentServer:
     def end_pass(self) -> None:
         """Nothing to close."""
 
-    def settled(self, activation: str | None) -> SettledExperts | None:
+    def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """None: its experts lie where they lie."""
         return None

@@ -30,8 +30,8 @@ class LayerServer(Protocol):
         """The pass is over."""
         ...
 
-    def settled(self, activation: str | None) -> SettledExperts | None:
-        """What runs the experts without asking, if all are resident for good; their maths is `activation`."""
+    def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
+        """What runs the experts on T tokens without asking, if all are resident for good; see `Runtime`."""
         ...
 
 

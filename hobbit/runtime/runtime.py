@@ -100,18 +100,18 @@ class Runtime:
         for tell in self._bus.end_pass:
             tell()
 
-    def settled(self, activation: str | None) -> SettledExperts | None:
-        """What runs experts of these maths (see `ExpertPayload`) without asking where they are, or None.
+    def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
+        """What runs experts of these maths (see `ExpertPayload`) on T tokens without asking where they are.
 
-        There is, once every expert is resident at high precision, hence for good, where routing is left as it
-        is and the device can. The runtime is still to be told of each layer, without a payload.
+        There is something, once every expert is resident at high precision, hence for good, where routing is
+        left as it is and the device can. The runtime is still to be told of each layer, without a payload.
         """
         if getattr(self.router, "rewrites", True) or not self._keeps or not self.transfers.idle:
             return None
         slots = self.residency.high_slots()
         if slots is None or not isinstance(self.device, SettlingDevice):
             return None
-        return self.device.settled(slots, activation)
+        return self.device.settled(slots, activation, tokens)
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """Serve one layer's demands; `payload` does the maths (None in a replay)."""

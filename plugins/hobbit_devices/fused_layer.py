@@ -11,6 +11,7 @@ import torch
 from hobbit.api import ExpertPayload, Job
 from hobbit_devices.kernels import Kernels
 from hobbit_devices.layer_pairs import Batch, LayerPairs
+from hobbit_devices.settled_layers import SettledLayers
 from hobbit_devices.upload_ring import UploadRing
 
 FEW_TOKENS = 1
@@ -78,6 +79,10 @@ class FusedLayers:
         experts, rows = self._sum.view(2, -1, self._top_k)
         weights, final = payload.weights.contiguous(), payload.deliver(self._pairs.served)
         self._kernels[0].combine(self._outputs, weights, experts, rows, final)
+
+    def settled(self, slots: npt.NDArray[np.int32], tokens: int, place: torch.device) -> SettledLayers | None:
+        """For experts that stay in level 0's `slots` [L, E]; None where pairs share their weights."""
+        return SettledLayers(self._kernels[0], slots, place) if tokens <= FEW_TOKENS else None
 
     def abandon(self) -> None:
         """Forget a layer that was never finished."""

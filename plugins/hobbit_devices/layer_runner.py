@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SettledExperts, SlotLayout
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams
@@ -55,6 +59,14 @@ class LayerRunner:
             return
         for job in jobs:
             payload.compute(job.key.expert, self._arena.tensors(job.key.level, job.slot))
+
+    def settled(
+        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int, place: torch.device
+    ) -> SettledExperts | None:
+        """See `SettlingDevice`."""
+        if self._fused is None or activation != GATE:
+            return None
+        return self._fused.settled(slots, tokens, place)
 
     def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Start experts on the host; `end_layer` joins them."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from time import perf_counter_ns
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from hobbit.api import (
@@ -16,6 +18,7 @@ from hobbit.api import (
     ExpertSource,
     Job,
     Quantizer,
+    SettledExperts,
     SlotLayout,
 )
 from hobbit.errors import DeviceError
@@ -120,6 +123,13 @@ class StreamedDevice:
             for _, same in groupby(sorted(batch, key=_level), key=_level):
                 self._runner.run(list(same), payload)
             self._marks.read(map(_place, batch), self._streams.computed())
+
+    def settled(
+        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
+    ) -> SettledExperts | None:
+        """See `SettlingDevice`."""
+        self._slots()
+        return self._runner.settled(slots, activation, tokens, self.torch_device)
 
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """See `Device`."""

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from hobbit.api import SettledExperts
 from hobbit.engine.experts import AttachedLayer
-from hobbit.engine.graphs.inputs import CACHE, signature
+from hobbit.engine.graphs.inputs import CACHE, IDS, signature
 from hobbit.engine.graphs.settled import SettledStep
 from hobbit.engine.graphs.step import RecordedStep
 from hobbit.engine.graphs.tape import Tape
@@ -85,18 +85,20 @@ class DecodeGraphs:
             self.forget()
             self._seen, self._cache = key, weakref.ref(given[CACHE])
             return self._forward(**given)
-        step = self._step if self._step is not None and not self._has_settled() else self._record(given)
+        step = self._step
+        if step is None or self._has_settled(len(given[IDS])):
+            step = self._record(given)
         return self._forward(**given) if step is None else step.run(given)
 
-    def _has_settled(self) -> bool:
+    def _has_settled(self, tokens: int) -> bool:
         """Whether a step that is cut at the experts no longer needs to be."""
-        return isinstance(self._step, RecordedStep) and self._settled() is not None
+        return isinstance(self._step, RecordedStep) and self._settled(tokens) is not None
 
-    def _settled(self) -> SettledExperts | None:
-        return self._passes.server.settled(self._layers[0].activation)
+    def _settled(self, tokens: int) -> SettledExperts | None:
+        return self._passes.server.settled(self._layers[0].activation, tokens)
 
     def _record(self, given: Mapping[str, Any]) -> RecordedStep | SettledStep | None:
-        experts, tape, layers, passes = self._settled(), self._tape, self._layers, self._passes
+        experts, tape, layers, passes = self._settled(len(given[IDS])), self._tape, self._layers, self._passes
         try:
             with passes.muted():
                 if experts is None:

@@ -10,6 +10,7 @@ from transformers import StaticCache
 from transformers.cache_utils import StaticLayer
 
 CACHE = "past_key_values"
+IDS = "input_ids"
 
 
 def signature(given: Mapping[str, Any]) -> Hashable | None:
@@ -18,7 +19,7 @@ def signature(given: Mapping[str, Any]) -> Hashable | None:
     It can, if one token a sequence comes by its id, every layer's KV cache stays where it is and counts its
     tokens on the device (plain static layers), and nothing but tensors and plain values is given.
     """
-    ids, cache = given.get("input_ids"), given.get(CACHE)
+    ids, cache = given.get(IDS), given.get(CACHE)
     if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.shape[1] != 1:
         return None
     if not isinstance(cache, StaticCache) or not all(map(_stays, cache.layers)):

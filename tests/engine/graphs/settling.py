@@ -23,7 +23,9 @@ class SettlingTorchDevice(TorchDevice):
 
     asked = 0
 
-    def settled(self, slots: npt.NDArray[np.int32], activation: str | None) -> SettledExperts | None:
+    def settled(
+        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
+    ) -> SettledExperts | None:
         assert activation == "silu"
         self.asked += 1
         held = [[self._slots().tensors(0, slot) for slot in row] for row in slots.tolist()]
