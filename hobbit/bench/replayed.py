@@ -14,13 +14,15 @@ class ReplayedRouting:
     The model's own routers still run and are still read back, so that their cost is in the clock; with random
     weights their choices collapse onto a few experts, and any cache would look perfect. Choices, weights,
     logits and look-ahead are replaced together. Where everything is resident and steps do not stop to ask,
-    the model's own choices are computed, which takes the same time, and the trace's are counted.
+    the model's own choices are computed, which takes the same time, and the trace's are counted; with `asks`
+    every step stops.
     """
 
-    def __init__(self, server: LayerServer, trace: Trace) -> None:
+    def __init__(self, server: LayerServer, trace: Trace, asks: bool = False) -> None:
         self.depth = server.depth
         self._server = server
         self._trace = trace
+        self._asks = asks
         self._passes: dict[int, Pass] = {span.context: span for span in trace.passes([0])}
         self._routings: list[Routing] = []
 
@@ -45,7 +47,7 @@ class ReplayedRouting:
 
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """See `LayerServer`."""
-        return self._server.settled(activation, tokens)
+        return None if self._asks else self._server.settled(activation, tokens)
 
     def end_pass(self) -> None:
         """The pass is over."""

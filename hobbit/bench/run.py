@@ -15,6 +15,7 @@ from hobbit.api import HIGH, LOW, Effect, Geometry
 from hobbit.assembly import Assembly, assemble
 from hobbit.bench.clock import Backend
 from hobbit.bench.drive import Timed, drive, static_cache
+from hobbit.bench.engine_link import engine_link
 from hobbit.bench.experts import SyntheticExperts
 from hobbit.bench.machine import Rates
 from hobbit.bench.replayed import ReplayedRouting
@@ -47,7 +48,10 @@ class Plan:
 
 @dataclass
 class Bench:
-    """What every policy shares. `resident_ms` is the all-resident token of this engine, once it is known."""
+    """What every policy shares. `resident_ms` is the all-resident token of this engine, once it is known.
+
+    With `asks`, layers ask the runtime even where everything is resident, as they do under other policies.
+    """
 
     geometry: Geometry
     model: PreTrainedModel
@@ -57,6 +61,7 @@ class Bench:
     backend: Backend
     plan: Plan
     resident_ms: float | None = None
+    asks: bool = False
 
     def policy(self, name: str, setup: Setup, budget: int) -> PolicyRow:
         """Measure one policy; `budget` is what the device's memory may reach, work space included.
@@ -68,7 +73,7 @@ class Bench:
         tally = Tally(())
         with self._opened(setup, tally) as (assembly, attachment):
             tally.blob_bytes = assembly.context.blob_bytes
-            server = ReplayedRouting(assembly.runtime, self.routing.trace)
+            server = ReplayedRouting(assembly.runtime, self.routing.trace, self.asks)
             with attachment.serving(server):
                 cache = self._cache(attachment)
                 drive(self.model, self.plan.prompt, min(WARM, self.plan.tokens), cache)
@@ -107,6 +112,11 @@ class Bench:
         """A static KV cache where steps are recorded; else None, and the cache grows."""
         length = self.plan.prompt + self.plan.tokens + 1
         return static_cache(self.model, length) if attachment.static_cache else None
+
+    def link(self, setup: Setup) -> tuple[float, float] | None:
+        """Bandwidth and time a copy of the link as this engine uses it; see `engine_link`."""
+        with self._opened(setup, Tally(())) as (assembly, _):
+            return engine_link(assembly, self.backend)
 
     def _repeats(self, cache: Cache | None) -> list[Timed]:
         times: list[Timed] = []

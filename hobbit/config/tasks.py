@@ -198,6 +198,20 @@ class BenchTask(Task):
 
 
 @dataclass
+class CalibrateTask(BenchTask):
+    """Measure this machine into a profile for simulated devices, out=FILE.yaml, and check it by simulating.
+
+    `device=FILE.yaml` simulates with it. The decode times of `policies` are measured on the machine and
+    simulated from its profile on the same routing. The other options are those of task=bench.
+    """
+
+    name: ClassVar[str] = "calibrate"
+    function: ClassVar[str] = "hobbit.tasks.calibrate:run"
+    policies: list[str] = field(default_factory=lambda: ["on_demand", "lru", "mixtral_offloading", "hobbit"])
+    split: int = 0
+
+
+@dataclass
 class PluginsTask(Task):
     """List every component: kind, name, options, provider and status."""
 
@@ -209,7 +223,8 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, SweepTask, HeatTask, TimelineTask,
-        ReportTask, BenchTask, PluginsTask,
+        ReportTask, BenchTask, CalibrateTask,
+        PluginsTask,
     )
 }  # fmt: skip
 """Every task by name."""

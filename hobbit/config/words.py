@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import yaml
+from omegaconf import OmegaConf
+
 from hobbit.config.catalogue import GROUPS, POLICY, choices
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import TASKS
@@ -16,6 +19,9 @@ from hobbit.errors import ConfigError, nearest
 _KEYS = [option.name for option in fields(HobbitConfig)]
 _GRID = ("policies", "devices", "geometries")
 """Options of task=compare that need no "task." before them, for they read like the groups they list."""
+
+DEVICE = "device"
+PROFILES = (".yaml", ".yml")
 
 _NAMES = re.compile(r"[\w.-]+(\s*,\s*[\w.-]+)*")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -37,6 +43,9 @@ def to_overrides(words: Sequence[str]) -> list[str]:
         if not equals and not word.startswith("~"):
             raise _not_an_override(word)
         _check_key(name)
+        if name == DEVICE and Path(value).suffix in PROFILES:
+            overrides += _profile(value)
+            continue
         if name in GROUPS and name != "model" and equals:
             _check_choice(name, value)
         if name == POLICY:
@@ -80,6 +89,25 @@ def _check_choice(group: str, value: str) -> None:
     for name in value.split(","):
         if name.strip() not in choices(group):
             raise ConfigError(f"no {group} is called {name.strip()!r}{nearest(name.strip(), choices(group))}")
+
+
+def _profile(value: str) -> list[str]:
+    """A simulated device with the options that a YAML file holds, such as task=calibrate writes."""
+    try:
+        options = OmegaConf.load(value)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"device={value!r} cannot be read as a profile: {_line(error)}") from None
+    if not OmegaConf.is_dict(options):
+        raise ConfigError(f"device={value!r} holds no options; task=calibrate writes such a file")
+    found = {str(key): option for key, option in options.items() if key != "defaults"}
+    shown = {key: quote(option) if isinstance(option, str) else option for key, option in found.items()}
+    return [f"{DEVICE}=sim", *(f"{DEVICE}.{key}={option}" for key, option in shown.items())]
+
+
+def _line(error: Exception) -> str:
+    """What is wrong with a file, on one line."""
+    reason = getattr(error, "strerror", None)
+    return reason or " ".join(str(error).split())
 
 
 def _model(value: str, words: Sequence[str]) -> list[str]:

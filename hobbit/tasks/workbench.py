@@ -140,13 +140,8 @@ class Workbench:
             HobbitError: if it does not exist, or does not fit.
         """
         self.stage(f"measuring {entry}")
-        config = self.calibration.fit(self._configured(entry), self.overrides)
-        planned, budget = self._budget(fraction)
-        setup = config.setup()
-        if config.memory.device == "auto":
-            setup = budgeted(setup, planned)
-        else:
-            budget = parse_size(config.memory.device, "memory.device")
+        config = self.configured(entry)
+        setup, budget = self.budgeted(config, fraction)
         before = self.bench.experts.nbytes
         row = self.bench.policy(entry, setup, budget)
         if self.bench.experts.nbytes > before:
@@ -198,25 +193,33 @@ class Workbench:
         assert isinstance(self.config.task, BenchTask)
         return self.config.task
 
-    def _configured(self, entry: str) -> HobbitConfig:
-        """The run's options under the preset and the options of `entry`."""
+    @property
+    def full_size(self) -> bool:
+        """False for toys, which are measured with less memory."""
+        return self.geometry.expert_values >= FULL_EXPERT
+
+    def configured(self, entry: str) -> HobbitConfig:
+        """The run's options under the preset and the options of `entry`, thresholds fitted to the routing."""
         preset, _, own = entry.partition(":")
         dropped = (*POLICY_GROUPS, POLICY)
         kept = [
             word for word in self.overrides if word.lstrip("+~").split("=")[0].split(".")[0] not in dropped
         ]
         words = [word for word in own.split(",") if word]
-        return compose_overrides([*kept, *to_overrides([f"{POLICY}={preset}", *words])])
+        config = compose_overrides([*kept, *to_overrides([f"{POLICY}={preset}", *words])])
+        return self.calibration.fit(config, self.overrides)
 
-    def _budget(self, fraction: float | None) -> tuple[int, int]:
-        """Bytes to plan with, and with the work space."""
+    def budgeted(self, config: HobbitConfig, fraction: float | None = None) -> tuple[Setup, int]:
+        """The setup with the bytes it may plan with, and these with the work space."""
+        if config.memory.device != "auto":
+            return config.setup(), parse_size(config.memory.device, "memory.device")
         geometry, task = self.geometry, self._task
         space = parse_size(task.workspace, "task.workspace")
         context = self.bench.plan.prompt + self.bench.plan.tokens
         share = task.fraction if fraction is None else fraction
         experts = round(share * geometry.layers * geometry.experts * self._blob_bytes())
         planned = geometry.non_expert_bytes + context * geometry.kv_bytes_per_token + experts
-        return planned, planned + space
+        return budgeted(config.setup(), planned), planned + space
 
     def _blob_bytes(self) -> int:
         """One expert's blob at the high precision."""
