@@ -41,15 +41,17 @@ def drive(
     cache: Cache | None = None,
     begun: Hear | None = None,
     over: Hear | None = None,
+    place: torch.device | None = None,
 ) -> Timed:
     """Run `prompt` random tokens in one pass, then `tokens` greedy ones, each fed back to the model.
 
     `cache` is a static KV cache to use again (None: a growing one). A step ends when the next token has been
-    read back: everything queued for it is done.
+    read back: everything queued for it is done. `place` is where tokens go, if that is not where the model's
+    first weight lies.
     """
     generator = torch.Generator().manual_seed(0)
     vocabulary = model.get_input_embeddings().get_parameter("weight").shape[0]
-    ids = torch.randint(vocabulary, (1, prompt), generator=generator).to(model.device)
+    ids = torch.randint(vocabulary, (1, prompt), generator=generator).to(place or model.device)
     called: Any = model
     times: list[int] = []
     if cache is not None:
@@ -64,7 +66,7 @@ def drive(
         if over is not None:
             over()
         cache = out.past_key_values
-        ids = torch.tensor([[token]], device=model.device)
+        ids = torch.tensor([[token]], device=ids.device)
     return Timed(times[0], tuple(times[1:]))
 
 

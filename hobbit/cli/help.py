@@ -23,7 +23,7 @@ examples:
   hobbit model=path/to/checkpoint memory.device=12GB
   hobbit compare devices=[orin,rtx4090]             every preset, side by side, into a folder
   hobbit timeline policy=hobbit device=orin out=t.json  what every stream does, as a picture and for Perfetto
-  hobbit bench device=cuda bench.layers=8           policies on real hardware, on a synthetic model of a geometry
+  hobbit bench device=cuda bench.layers=8           policies timed on real hardware, on a synthetic model
   hobbit plugins                                    every component with its options, provider and status"""
 
 CLOSING = """\

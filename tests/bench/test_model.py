@@ -14,6 +14,7 @@ from hobbit.bench.model import synthetic_model
 from hobbit.engine.anatomy import find_layers
 from hobbit.engine.geometry import measure_geometry
 from hobbit.errors import ConfigError
+from hobbit.host_plan import HostRequest
 from hobbit.plugins import discover
 from hobbit.registry import Registry
 from tests.bench.small import small
@@ -63,9 +64,9 @@ def test_experts_are_made_once_a_precision() -> None:
     geometry = small()
     experts = SyntheticExperts(geometry, CPU, pin=False)
     quantizer, native, low = _quanto(experts)
-    first = experts.source(quantizer, [native])
+    first = experts.source(quantizer, [native], HostRequest())
     held = experts.nbytes
-    both = experts.source(quantizer, [native, low])
+    both = experts.source(quantizer, [native, low], HostRequest())
     assert held == 24 * native.nbytes and experts.nbytes == 24 * (native.nbytes + low.nbytes)
     for flat in (0, 5, 23):
         layer, expert = divmod(flat, geometry.experts)

@@ -40,8 +40,9 @@ class PeerCase:
 
     def timed(self, model: PreTrainedModel, tokens: int, repeats: int) -> list[Timed]:
         """So many sequences of `tokens`, after a warm-up of two."""
-        drive(model, self.plan.prompt, min(2, tokens))
-        return [drive(model, self.plan.prompt, tokens) for _ in range(repeats)]
+        place = self.backend.place
+        drive(model, self.plan.prompt, min(2, tokens), place=place)
+        return [drive(model, self.plan.prompt, tokens, place=place) for _ in range(repeats)]
 
 
 def decode_speed(times: Sequence[Timed]) -> float:
