@@ -30,7 +30,8 @@ class CudaStreams:
 
     def copied(self) -> Mark:
         """See `GpuStreams`."""
-        return self._record(self._copies)
+        # Whoever joins it sleeps: the copy thread is not to take a core from the host's experts.
+        return _record(self._copies, blocking=True)
 
     def hold(self, mark: Mark) -> None:
         """See `GpuStreams`."""
@@ -38,7 +39,7 @@ class CudaStreams:
 
     def computed(self) -> Mark:
         """See `GpuStreams`."""
-        return self._record(torch.cuda.current_stream(self._device))
+        return _record(torch.cuda.current_stream(self._device), blocking=False)
 
     def follow(self, mark: Mark) -> None:
         """See `GpuStreams`."""
@@ -74,7 +75,8 @@ class CudaStreams:
 
     def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """See `GpuStreams`."""
-        return torch.empty(shape, dtype=dtype, pin_memory=True)
+        with torch.inference_mode(False):  # it is written to in and out of that mode
+            return torch.empty(shape, dtype=dtype, pin_memory=True)
 
     def direct(self, blob: torch.Tensor) -> bool:
         """See `GpuStreams`."""
@@ -84,31 +86,34 @@ class CudaStreams:
         """See `GpuStreams`."""
         return torch.cuda.stream(torch.cuda.current_stream(self._device))
 
-    def _record(self, stream: Any) -> Mark:
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record(stream)
-        return event
-
     def _map(self, source: torch.Tensor) -> torch.Tensor:
         """Pinned memory as the device sees it: a tensor of the device at the same address."""
         storage = source.untyped_storage()
         key = storage.data_ptr(), source.dtype
         whole = self._mapped.get(key)
         if whole is None:
-            flat = torch.empty(0, dtype=source.dtype).set_(storage)
-            whole = self._mapped[key] = torch.as_tensor(_Mapped(flat), device=self._device)
+            with torch.inference_mode(False):
+                flat = torch.empty(0, dtype=source.dtype).set_(storage)
+                whole = self._mapped[key] = torch.as_tensor(_Mapped(flat), device=self._device)
         return whole.as_strided(source.size(), source.stride(), source.storage_offset())
 
     def _try_mapping(self) -> bool:
         """Whether kernels read pinned memory here; not so where the driver hides the host's addresses."""
         source = self.pinned((64,), torch.int32)
-        source.copy_(torch.arange(64))
         target = torch.zeros(64, dtype=torch.int32, device=self._device)
         try:
-            torch.mul(self._map(source), 1, out=target)
+            mapped = self._map(source)
+            source.copy_(torch.arange(64))  # after the mapping: a copy would not show it
+            torch.mul(mapped, 1, out=target)
             return torch.equal(target.cpu(), source)
         except (RuntimeError, TypeError, ValueError):
             return False
+
+
+def _record(stream: Any, blocking: bool) -> Mark:
+    event = torch.cuda.Event(enable_timing=True, blocking=blocking)  # type: ignore[no-untyped-call]
+    event.record(stream)
+    return event
 
 
 _KINDS = {torch.int32: "<i4", torch.float32: "<f4"}

@@ -48,7 +48,8 @@ class FusedLayers:
         self._few = tokens <= FEW_TOKENS
         rows, width = tokens * self._top_k, self._hidden.shape[1]
         if self._rows is None or len(self._rows) < rows or self._rows.shape[1] != width:
-            self._rows = torch.empty((rows, width), dtype=torch.float32, device=self._hidden.device)
+            with torch.inference_mode(False):  # it is kept, and written to in and out of that mode
+                self._rows = torch.empty((rows, width), dtype=torch.float32, device=self._hidden.device)
         self._outputs = self._rows
 
     def run(self, jobs: Sequence[Job]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hobbit_devices.gpu_streams import Mark
+from hobbit_devices.gpu_streams import GpuStreams, Mark
 from hobbit_devices.transfer import Transfer
 
 Place = tuple[int, int]
@@ -12,28 +12,36 @@ Place = tuple[int, int]
 
 
 class SlotMarks:
-    """The last reader of each slot, and the transfer into it that no reader has waited for."""
+    """The readers of each slot, and the transfer into it that no reader has waited for.
 
-    def __init__(self) -> None:
+    A slot that was read is marked when it is to be written again, behind all that is queued by then: where
+    nothing moves, nothing is marked.
+    """
+
+    def __init__(self, streams: GpuStreams) -> None:
+        self._streams = streams
+        self._unmarked: set[Place] = set()
         self._readers: dict[Place, Mark] = {}
         self._arriving: dict[Place, Transfer] = {}
 
     def write(self, transfer: Transfer) -> None:
-        """A transfer is to fill its slot: it gets the mark of the last reader."""
+        """A transfer is to fill its slot: it gets a mark behind the last reader."""
         place = transfer.copy.key.level, transfer.copy.slot
-        transfer.reader = self._readers.get(place)
+        if place in self._unmarked:
+            mark = self._streams.computed()
+            self._readers.update(dict.fromkeys(self._unmarked, mark))
+            self._unmarked.clear()
+        transfer.reader = self._readers.get(place)  # kept: this transfer may be cancelled before it starts
         self._arriving[place] = transfer
 
     def arriving(self, place: Place) -> Transfer | None:
         """The transfer that a reader of the slot has to wait for."""
         return self._arriving.get(place)
 
-    def arrived(self, places: Iterable[Place]) -> None:
-        """The compute queue has been told to wait for these."""
-        for place in places:
-            self._arriving.pop(place, None)
+    def arrived(self, place: Place) -> None:
+        """The compute queue has been told to wait for it."""
+        self._arriving.pop(place, None)
 
-    def read(self, places: Iterable[Place], mark: Mark) -> None:
-        """These slots are read until `mark`."""
-        for place in places:
-            self._readers[place] = mark
+    def read(self, places: Iterable[Place]) -> None:
+        """What was queued last reads these slots."""
+        self._unmarked.update(places)

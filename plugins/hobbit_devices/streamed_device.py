@@ -69,7 +69,7 @@ class StreamedDevice:
         self._lane = lane
         self._choose = choose
         self._started_ns = perf_counter_ns()
-        self._marks = SlotMarks()
+        self._marks = SlotMarks(streams)
         self._stalls = IntervalLog(streams)
         self._host_stall_ns = 0
         self._told_ns = 0
@@ -122,7 +122,7 @@ class StreamedDevice:
             self._follow(batch)
             for _, same in groupby(sorted(batch, key=_level), key=_level):
                 self._runner.run(list(same), payload)
-            self._marks.read(map(_place, batch), self._streams.computed())
+            self._marks.read(map(_place, batch))
 
     def settled(
         self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
@@ -216,7 +216,7 @@ class StreamedDevice:
             if transfer.arrived is None or not self._streams.passed(transfer.arrived):
                 before = before or self._streams.computed()
                 self._streams.follow(self._copies().arrival(transfer))
-            self._marks.arrived((place,))
+            self._marks.arrived(place)
         if before is not None:
             self._stalls.add(before, self._streams.computed())
 

@@ -9,6 +9,9 @@ import torch
 from hobbit_devices.gpu_streams import GpuStreams, Mark
 
 ROWS = 64
+MARKED = 16
+"""Rows that share a mark behind their last use; the next such group waits for its own, three groups later."""
+
 WIDTH = 1024
 """Items of one row: what a layer's batch of a few tokens needs, many times over."""
 
@@ -26,7 +29,7 @@ class UploadRing:
         self._rows = list(self._host.unbind())
         self._views = list(self._host.numpy())
         self._twins = list(torch.empty((ROWS, WIDTH), dtype=torch.int32, device=device).unbind())
-        self._read: list[Mark] = [None] * ROWS
+        self._read: list[Mark] = [None] * (ROWS // MARKED)
         self._next = 0
         self._wide: torch.Tensor | None = None
         self._wide_read: Mark = None
@@ -38,13 +41,13 @@ class UploadRing:
             return self._upload_wide(np.asarray(values, np.int32))
         place = self._next
         self._next = (place + 1) % ROWS
-        mark = self._read[place]
-        if mark is not None and not self._streams.passed(mark):
+        if place % MARKED == 0 and (mark := self._read[place // MARKED]) is not None:
             self._streams.join(mark)
         self._views[place][:count] = values
         twin = self._twins[place][:count]
         self._streams.upload(twin, self._rows[place][:count])
-        self._read[place] = self._streams.computed()
+        if self._next % MARKED == 0:
+            self._read[place // MARKED] = self._streams.computed()
         return twin
 
     def _upload_wide(self, values: npt.NDArray[np.int32]) -> torch.Tensor:
