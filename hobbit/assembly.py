@@ -214,7 +214,7 @@ def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> l
 
 def _prepare(parts: _Parts, setup: Setup, plan: MemoryPlan, live: LiveExperts | None) -> None:
     """Open the source of the live model's blobs, if there is one, and let the device allocate its slots."""
-    block_bytes = parse_size(setup.transfers.block, "transfers.block")
+    block_bytes = _block_bytes(setup)
     specs = live.specs() if live else parts.context.geometry.expert_tensors()
     layouts = tuple(parts.quantizer.layout(specs, precision) for precision in parts.context.precisions)
     slots = SlotLayout((plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:]), layouts)
@@ -222,6 +222,13 @@ def _prepare(parts: _Parts, setup: Setup, plan: MemoryPlan, live: LiveExperts | 
         request = _host_request(setup, slots, parts.context.shape)
         parts.source = live.source(parts.quantizer, layouts, request)
     parts.device.prepare(slots, parts.quantizer, parts.source, block_bytes)
+
+
+def _block_bytes(setup: Setup) -> int:
+    """Bytes after which an urgent copy may interrupt a prefetch; 0: never."""
+    if setup.transfers.block == "auto":
+        return parse_size(setup.device.block, "device.block")
+    return parse_size(setup.transfers.block, "transfers.block")
 
 
 def _host_request(setup: Setup, slots: SlotLayout, shape: RoutingShape) -> HostRequest:

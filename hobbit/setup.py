@@ -35,10 +35,10 @@ class PrecisionOptions:
 
 @dataclass
 class TransferOptions:
-    """`block`: bytes after which an urgent copy may interrupt a prefetch ("0": never; HOBBIT). `window`:
-    prefetches issued at most per layer, the rest waits in the queue (0: no limit)."""
+    """`block`: bytes after which an urgent copy may interrupt a prefetch ("0": never; HOBBIT; "auto": the
+    device's). `window`: prefetches issued at most per layer, the rest waits in the queue (0: no limit)."""
 
-    block: str = "0"
+    block: str = "auto"
     window: int = 0
 
 

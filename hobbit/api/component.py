@@ -152,6 +152,7 @@ class DeviceComponent(Component):
     which keeps `reserve` of it. `host_memory` is what the host may spend on experts that are not on the
     device. `high` and `low` are the device's precision pair. `pinned` devices copy at full speed from
     page-locked host memory only; `host_slots` marks those whose slots really lie in the host's memory.
+    After `block` bytes an urgent copy may interrupt a prefetch, unless the run says otherwise ("0": never).
     """
 
     kind: ClassVar[str] = "device"
@@ -165,6 +166,7 @@ class DeviceComponent(Component):
     unified: bool = False
     high: str = "native"
     low: str = "int4"
+    block: str = "0"
 
     def capacity_bytes(self) -> int:
         """Bytes of device memory that a run may use: `memory` less `reserve`; measured where it is auto."""

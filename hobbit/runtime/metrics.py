@@ -92,17 +92,21 @@ class Metrics(Observer):
         self._device = device
         self._phase = self.prefill
         self._started_ns = 0
+        self._stalled_ns = 0
 
     def begin_pass(self, tokens: int, context: int) -> None:
         """Choose the phase and start its clock."""
         phase = self._phase = self.prefill if context == 0 or tokens > self.batch else self.decode
         phase.passes += 1
         phase.tokens += tokens
+        self._stalled_ns = self._device.report().stall_ns
         self._started_ns = self._device.now_ns()
 
     def end_pass(self) -> None:
         """Stop the clock."""
         self._phase.time_ns += self._device.now_ns() - self._started_ns
+        # A GPU tells of its waits layers later: the pass alone has them all.
+        self._phase.stall_ns += self._device.report().stall_ns - self._stalled_ns
 
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's counts."""
@@ -133,4 +137,3 @@ class Metrics(Observer):
         phase.prefetches_used += event.first_uses
         phase.prefetches_dropped += event.dropped
         phase.evictions += len(event.evicted)
-        phase.stall_ns += event.stall_ns

@@ -40,6 +40,7 @@ class CudaDevice(TorchComponent):
     host_gb_s: float = 62.0
     graphs: bool = True
     host_threads: int = 0
+    block: str = "8MiB"
 
     def available(self) -> str | None:
         """A look at torch's build and the driver's files; `build` asks the driver itself."""
