@@ -19,6 +19,11 @@ class Backend:
         if self._cuda:
             torch.cuda.synchronize(self.place)
 
+    def finish_computing(self) -> None:
+        """Wait for the queue of computation alone; copies go on."""
+        if self._cuda:
+            torch.cuda.current_stream(self.place).synchronize()
+
     def forget_peak(self) -> None:
         """Free what nobody holds, and count the peak from now on."""
         gc.collect()

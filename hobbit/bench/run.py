@@ -72,6 +72,7 @@ class Bench:
         self.backend.forget_peak()
         tally = Tally(())
         with self._opened(setup, tally) as (assembly, attachment):
+            self.backend.forget_peak()  # experts that were encoded just now took memory that no run takes
             tally.blob_bytes = assembly.context.blob_bytes
             server = ReplayedRouting(assembly.runtime, self.routing.trace, self.asks)
             with attachment.serving(server):
@@ -81,6 +82,7 @@ class Bench:
                 tally.reset()
                 times = self._repeats(cache)
                 attachment.settle()
+            peak = self.backend.peak_bytes()
             counted = tally.decode
             tally.reset()  # what is split is not counted
             split = self._split(assembly, attachment, server) if self.plan.split else None
@@ -91,7 +93,7 @@ class Bench:
             loss = "lossless" if lossless else "lossy"
             if setup.cache.unlimited:
                 budget += assembly.plan.capacity - parse_size(setup.memory.device, "memory.device")
-            return self._row(name, assembly, times, counted, split, budget, loss, notes)
+            return self._row(name, assembly, times, counted, split, (budget, peak), loss, notes)
 
     @contextmanager
     def _opened(self, setup: Setup, tally: Tally) -> Iterator[tuple[Assembly, Attachment]]:
@@ -145,7 +147,7 @@ class Bench:
         times: list[Timed],
         counts: Counts,
         split: Split | None,
-        budget: int,
+        memory: tuple[int, int | None],
         loss: str,
         notes: tuple[str, ...],
     ) -> PolicyRow:
@@ -174,9 +176,9 @@ class Bench:
             host_share=host_s * speed,
             floor_ms=floor,
             efficiency=None if floor is None else floor * speed / 1e3,
-            budget=budget,
+            budget=memory[0],
             planned=assembly.plan.capacity,
-            peak_bytes=self.backend.peak_bytes(),
+            peak_bytes=memory[1],
             slots=dict(zip(assembly.precisions, assembly.plan.slots, strict=True)),
             split=split,
             notes=notes,

@@ -42,7 +42,7 @@ class Split:
 
 
 class SplitClock:
-    """Charges the time since the last call to a part of a layer, after all queued work is done."""
+    """Charges the time since the last call to a part of a layer, once what was to be computed is."""
 
     def __init__(self, layers: int, backend: Backend) -> None:
         self._backend = backend
@@ -65,13 +65,15 @@ class SplitClock:
             self.tokens += 1
         self.on = True
 
-    def charge(self, part: int) -> None:
-        """What was done since the last call was this part's."""
-        self._backend.finish()
+    def charge(self, part: int, waited: Callable[[], int] | None = None) -> None:
+        """What was done since the last call was this part's, but for the `waited` nanoseconds for copies."""
+        self._backend.finish_computing()
         now = perf_counter_ns()
         if self.on:
-            self._spent[self.layer, part] += now - self._last
-        self._last = now
+            lost = min(waited(), now - self._last) if waited is not None else 0
+            self._spent[self.layer, _COPIES] += lost
+            self._spent[self.layer, part] += now - self._last - lost
+        self._last = perf_counter_ns() if waited is not None else now
 
     def split(self) -> Split:
         """The means over all counted tokens."""
@@ -114,8 +116,10 @@ class SplitDevice:
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """Experts on the device."""
         self._clock.charge(_RUNTIME)
+        before = self._device.report().stall_ns
         self._device.run(layer, jobs, payload)
-        self._clock.charge(_EXPERTS)
+        # Where the queue of computation waits by itself, `run` holds the wait, and the report tells of it.
+        self._clock.charge(_EXPERTS, lambda: self._device.report().stall_ns - before)
 
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """Experts on the host, begun."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
+from typing import cast
 
 import pytest
 import torch
 
-from hobbit.api import Action, Copy, Decision, Demand, ExpertKey
+from hobbit.api import Action, Copy, Decision, Demand, Device, DeviceReport, ExpertKey
 from hobbit.bench.clock import Backend
 from hobbit.bench.machine import measure_disk, measure_rates
-from hobbit.bench.split import PARTS, SplitClock
+from hobbit.bench.split import PARTS, SplitClock, SplitDevice
 from hobbit.bench.tally import Tally
 from hobbit.runtime.events import LayerEvent
 
@@ -55,6 +57,31 @@ def test_every_moment_is_charged_to_one_part() -> None:
     assert clock.tokens == 2  # the first step is the prompt's
     assert split.total == pytest.approx(sum(map(sum, split.by_layer))) and split.total > 0
     assert list(split.parts) == list(PARTS)
+
+
+class Waiting:
+    """A device whose computation waits for copies by itself: `run` holds the wait, the report tells of it."""
+
+    def __init__(self) -> None:
+        self.stalled = 0
+
+    def run(self, layer: int, jobs: object, payload: object) -> None:
+        sleep(0.02)
+        self.stalled += 15_000_000
+
+    def report(self) -> DeviceReport:
+        return DeviceReport(False, stall_ns=self.stalled)
+
+
+def test_waits_inside_run_are_waits_for_copies() -> None:
+    clock = SplitClock(1, Backend(torch.device("cpu")))
+    clock.on = True
+    device = SplitDevice(cast(Device, Waiting()), clock)
+    clock.begin()
+    device.run(0, [], None)
+    clock.end()
+    parts = clock.split().parts
+    assert parts["copies"] == 15 and parts["experts"] >= 4
 
 
 def _event(
