@@ -212,6 +212,28 @@ class CalibrateTask(BenchTask):
 
 
 @dataclass
+class ConvertTask(Task):
+    """Make a checkpoint of any size into a bundle, the folder out=DIR, which runs without being loaded whole.
+
+    `precisions` (also without "task."): what every expert is stored at: native (or the name of the
+    checkpoint's dtype: bf16, fp16, fp32) and those of the quantizer. A call that was cut short is gone on
+    with by the same words.
+    """
+
+    name: ClassVar[str] = "convert"
+    function: ClassVar[str] = "hobbit.tasks.convert:run"
+    precisions: list[str] = field(default_factory=lambda: ["native", "int4", "int2"])
+
+
+@dataclass
+class VerifyTask(Task):
+    """Check every blob and file of the bundle model=DIR against its checksums."""
+
+    name: ClassVar[str] = "verify"
+    function: ClassVar[str] = "hobbit.tasks.verify:run"
+
+
+@dataclass
 class PluginsTask(Task):
     """List every component: kind, name, options, provider and status."""
 
@@ -223,8 +245,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         RunTask, RecordTask, SimulateTask, EvaluateTask, CompareTask, SweepTask, HeatTask, TimelineTask,
-        ReportTask, BenchTask, CalibrateTask,
-        PluginsTask,
+        ReportTask, BenchTask, CalibrateTask, ConvertTask, VerifyTask, PluginsTask,
     )
 }  # fmt: skip
 """Every task by name."""

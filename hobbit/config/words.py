@@ -17,8 +17,8 @@ from hobbit.config.text import is_text, quote
 from hobbit.errors import ConfigError, nearest
 
 _KEYS = [option.name for option in fields(HobbitConfig)]
-_GRID = ("policies", "devices", "geometries")
-"""Options of task=compare that need no "task." before them, for they read like the groups they list."""
+_GRID = ("policies", "devices", "geometries", "precisions")
+"""Options of tasks that need no "task." before them, for they read like the groups they list."""
 
 DEVICE = "device"
 PROFILES = (".yaml", ".yml")

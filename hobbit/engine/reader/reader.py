@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from hobbit.blob import ITEM_BYTES, TensorSpec
 from hobbit.engine.anatomy import MoELayer
-from hobbit.engine.reader.checks import check_plan
+from hobbit.engine.reader.checks import PLAIN, check_plan
 from hobbit.engine.reader.plan import Plan
 from hobbit.engine.reader.recipe import Recipe
 from hobbit.engine.reader.shards import Shards
@@ -64,6 +64,16 @@ class CheckpointReader:
         return RoutingShape(len(self.layers), first.expert_count, first.top_k)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """That of the model's weights, but for a few that their family keeps in float32."""
+        return self._skeleton.dtype
+
+    @property
+    def files(self) -> list[Path]:
+        """The weight files that are read."""
+        return [file.path for file in self._shards.files]
+
+    @property
     def ignored(self) -> tuple[str, ...]:
         """Tensors of the files that the model has no place for."""
         return self._plan.ignored
@@ -97,30 +107,36 @@ class CheckpointReader:
             ) from None
         return {name: self._piece(made, path, layer, expert) for name, path in self._paths(layer)}
 
-    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every tensor that is no expert's, under its name in the model, in the order of the model.
+    def weights(self, wanted: Collection[str] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor that is no expert's (and `wanted`), under its name in the model, in the model's order.
 
         Raises:
             ModelError: if the disk fails, a scale is no number, or a tensor does not fit the model.
         """
         state = self.model.state_dict()
         for recipe in self._others(state):
+            if wanted is not None and not any(name in wanted for name in recipe.targets):
+                continue
             try:
                 made = recipe.whole(self._shards.read, self.model)
             except ModelError as error:
                 raise self._refusal(error) from None
             except (ValueError, RuntimeError, KeyError, AssertionError) as error:
                 raise self._refusal(f"{recipe.target} cannot be converted ({line(error)})") from None
-            for name, tensor in made.items():
-                if tensor.shape != state[name].shape:
-                    raise self._refusal(_misshapen(name, tensor, state[name]))
-                yield name, tensor
+            for name in recipe.targets:
+                if made[name].shape != state[name].shape:
+                    raise self._refusal(_misshapen(name, made[name], state[name]))
+                if wanted is None or name in wanted:
+                    yield name, made[name]
 
-    def weight_bytes(self) -> dict[str, int]:
-        """Bytes of every tensor that `weights` gives, in its order."""
+    def meta_weights(self) -> dict[str, torch.Tensor]:
+        """What `weights` gives, in its order, on the meta device: shapes and dtypes alone."""
         state = self.model.state_dict()
-        names = [name for recipe in self._others(state) for name in recipe.targets]
-        return {n: state[n].numel() * self._skeleton.dtype_of(n, state[n]).itemsize for n in names}
+        return {
+            name: state[name].to(self._dtype_of(recipe, name, state[name]))
+            for recipe in self._others(state)
+            for name in recipe.targets
+        }
 
     def close(self) -> None:
         """Close the files."""
@@ -172,6 +188,13 @@ class CheckpointReader:
         experts = {path for layer in range(len(self.layers)) for _, path in self._paths(layer)}
         found = (self._plan.by_target.get(name) for name in state if name not in experts)
         return list({recipe.target: recipe for recipe in found if recipe is not None}.values())
+
+    def _dtype_of(self, recipe: Recipe, name: str, parameter: torch.Tensor) -> torch.dtype:
+        """The dtype of what `weights` gives: as stored, for what a quantised model left as it was."""
+        stored = self._shards[recipe.names[0]].dtype
+        if recipe.dtype is None and len(recipe.names) == 1 and stored in PLAIN:
+            return stored
+        return self._skeleton.dtype_of(name, parameter)
 
     def _piece(self, made: dict[str, torch.Tensor], path: str, layer: int, expert: int) -> torch.Tensor:
         spec = self._specs[path.rpartition(".")[2]]

@@ -79,8 +79,17 @@ class Recipe:
                     tensor  # a future while loading, the tensor itself while saving: both are taken
                 )
                 self.converter.add_tensor(self.target, name, pattern, collected)
+        taken.clear()  # so that each step of the conversion can free what the one before it made
         made = self.converter.convert(self.target, model=model, config=model.config)
         return {name: value[0] if isinstance(value, list) else value for name, value in made.items()}
+
+    def _hand_over(self, taken: dict[str, list[torch.Tensor]], converter: WeightConverter) -> None:
+        for pattern, tensors in taken.items():
+            for name, tensor in zip(self.sources[pattern], tensors, strict=False):
+                collected: Any = (
+                    tensor  # a future while loading, the tensor itself while saving: both are taken
+                )
+                converter.add_tensor(self.target, name, pattern, collected)
 
 
 def _check_scales(pattern: str, tensors: list[torch.Tensor], name: str) -> None:

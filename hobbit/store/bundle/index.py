@@ -23,7 +23,8 @@ class BundleIndex:
 
     `tensors` are one expert's, decoded, in blob order. `weights` are safetensors files with every other
     tensor, under the names of the model's parameters; `files` those copied untouched (config, tokenizer,
-    licence). All names are relative to the folder. `source` says what was converted, for whoever reads it.
+    licence); `sums` is xxh3_64 of each of both. All names are relative to the folder. `source` says what was
+    converted: "dtype" is that of the model's weights.
     """
 
     model: str
@@ -33,6 +34,7 @@ class BundleIndex:
     weights: tuple[str, ...]
     files: tuple[str, ...]
     source: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
 
     def row(self, layer: int, expert: int) -> int:
         """The row of an expert in every level."""

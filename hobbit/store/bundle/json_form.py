@@ -32,6 +32,7 @@ def to_json(index: BundleIndex) -> dict[str, Any]:
         "levels": [_level_json(level) for level in index.levels],
         "weights": list(index.weights),
         "files": list(index.files),
+        "sums": {name: f"{checksum:016x}" for name, checksum in index.sums.items()},
         "source": index.source,
     }
 
@@ -57,6 +58,7 @@ def from_json(values: Any) -> BundleIndex:
         weights=_paths(values, "weights"),
         files=_paths(values, "files"),
         source={str(key): str(value) for key, value in source.items()},
+        sums={str(name): _checksum(text) for name, text in _get(values, "sums", dict).items()},
     )
 
 
