@@ -67,6 +67,9 @@ class Experts:
     def copy(self, key: ExpertKey, slot: int, urgent: bool = True) -> Copy:
         return Copy(key, slot, urgent, self.layouts[key.level].nbytes)
 
+    def decoded(self, key: ExpertKey) -> dict[str, torch.Tensor]:
+        return dict(self.quantizer.decode(self.store.blob(key), self.layouts[key.level]))
+
     def expected(self, key: ExpertKey) -> torch.Tensor:
         payload = Activations(self.hidden)
         blob = self.store.blob(key)

@@ -13,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hobbit.api import Copy, Device, ExpertKey, Job, SlotLayout
+from hobbit.api import Copy, ExpertKey, Job, SlotLayout
 from hobbit.testing.devices import check_device
 from hobbit.testing.scene import Scene
 from tests.devices.conftest import SLOTS, Experts
-from tests.devices.stand_in_device import Layer, StandIn
+from tests.devices.layers import Layer, serve
+from tests.devices.stand_in_device import StandIn
 
 EXPERTS = Experts(pin=False)
 
@@ -48,10 +49,6 @@ def prepared(component: StandIn, source: Any, block_bytes: int = 0) -> Any:
     device = component.build(EXPERTS.context)
     device.prepare(SlotLayout((SLOTS, SLOTS), EXPERTS.layouts), EXPERTS.quantizer, source, block_bytes)
     return device
-
-
-def tensors_of(key: ExpertKey) -> dict[str, torch.Tensor]:
-    return dict(EXPERTS.quantizer.decode(EXPERTS.store.blob(key), EXPERTS.layouts[key.level]))
 
 
 @pytest.mark.parametrize("pageable", [False, True])
@@ -103,7 +100,7 @@ def test_any_order_of_events_gives_the_same_bits(
         layer = Layer(layer_seed, tokens)
         device.begin_pass(tokens, 0)
         device.begin_layer(number % 2, tokens, 0)
-        expected = serve(device, number % 2, layer, fates, layer_seed)
+        expected = serve(EXPERTS, device, number % 2, layer, fates, layer_seed)
         served.append((layer, expected))
     device.end_pass(1)
     for layer, expected in served:
@@ -111,42 +108,6 @@ def test_any_order_of_events_gives_the_same_bits(
     device.close()
     assert not any(source.lent.values()), "every blob is given back"
     component.built[0].close()
-
-
-def serve(device: Device, index: int, layer: Layer, fates: list[str], seed: int) -> torch.Tensor:
-    """One layer as a runtime would: waves of as many experts as there are slots, host experts beside them."""
-    ran: dict[int, dict[str, torch.Tensor]] = {}
-    waves: dict[int, list[Copy]] = {}
-    hosted = []
-    places = [(level, slot) for level in (0, 1) for slot in range(SLOTS)]
-    for expert in layer.chosen:
-        fate = fates[expert]
-        if fate == "skip" and ran:
-            continue
-        level, slot = places[(expert + seed) % len(places)]
-        key = ExpertKey(index, expert, level)
-        ran[expert] = tensors_of(key)
-        if fate == "host":
-            hosted.append(Job(key, -1, 1))
-            continue
-        if fate == "cancelled":
-            wrong = EXPERTS.copy(ExpertKey(1 - index, expert, level), slot, urgent=False)
-            device.load(wrong)
-            device.cancel(wrong)
-        copy = EXPERTS.copy(key, slot, urgent=fate != "prefetch")
-        waves.setdefault(sum(copy.slot == c.slot for w in waves.values() for c in w), []).append(copy)
-    payload: Any = layer
-    device.run_host(index, hosted, payload)
-    for wave in waves.values():
-        for copy in wave:
-            device.load(copy)
-        for copy in wave:
-            if not copy.urgent:
-                device.hurry(copy)
-        device.wait(wave)
-        device.run(index, [Job(copy.key, copy.slot, 1) for copy in wave], payload)
-    device.end_layer(index)
-    return layer.expected(ran)
 
 
 def test_an_urgent_copy_overtakes_a_prefetch_at_a_block() -> None:

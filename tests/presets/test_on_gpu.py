@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,22 +28,73 @@ def prompt() -> tuple[torch.Tensor, torch.Tensor]:
     return ids, torch.ones_like(ids)
 
 
-@pytest.mark.parametrize("budget", ["12MB", "20MB", "60MB"])
-@pytest.mark.parametrize(
-    "preset", ["on_demand", "lru", "lfu", "mixtral_offloading", "hobbit_lossless", "accelerate"]
-)
-def test_lossless_presets_agree_with_transformers_on_the_same_device(preset: str, budget: str) -> None:
-    config = compose([f"policy={preset}", "device=cuda", "precision=native", f"memory.device={budget}"])
+def served(preset: str, budget: str, *options: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and logits of the bundled model on the GPU, continued greedily under a preset."""
+    words = [f"policy={preset}", "device=cuda", "precision=native", f"memory.device={budget}", *options]
+    config = compose(words)
     model, tokenizer = load_checkpoint(config.model.location)
     ids, mask = (tensor.cuda() for tensor in prompt())
-    expected = continue_greedily(model.cuda(), ids, mask, GENERATED)
-    with open_session(
-        model.cpu(), tokenizer, config.setup(), name="bundled", tokens=PROMPT + GENERATED
-    ) as session:
-        served = continue_greedily(model, ids, mask, GENERATED)
+    with open_session(model, tokenizer, config.setup(), name="bundled", tokens=PROMPT + GENERATED) as session:
+        out = continue_greedily(model, ids, mask, GENERATED)
         assert session.assembly.metrics.decode.tokens == GENERATED - 1
-    assert torch.equal(expected[0], served[0])
-    torch.testing.assert_close(served[1], expected[1], rtol=2e-2, atol=2e-2)
+        assert not any("no fused kernels" in note for note in session.notes)
+    return out
+
+
+@cache
+def resident() -> tuple[torch.Tensor, torch.Tensor]:
+    """The same with every expert on the device: the same kernels, nothing to move."""
+    return served("all_resident", "60MB")
+
+
+def test_the_resident_engine_agrees_with_transformers() -> None:
+    model, _ = load_checkpoint(compose([]).model.location)
+    ids, mask = (tensor.cuda() for tensor in prompt())
+    _, expected = continue_greedily(model.cuda(), ids, mask, 1)
+    torch.testing.assert_close(resident()[1][:1], expected, rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("budget", ["12MB", "20MB", "60MB"])
+@pytest.mark.parametrize(
+    "preset",
+    ["on_demand", "lru", "lfu", "mixtral_offloading", "hobbit_lossless", "accelerate", "moe_infinity"],
+)
+def test_lossless_presets_are_the_resident_engine_to_the_bit(preset: str, budget: str) -> None:
+    ids, logits = served(preset, budget)
+    assert torch.equal(ids, resident()[0])
+    assert torch.equal(logits, resident()[1])
+
+
+@pytest.mark.parametrize("preset", ["freetoken", "fiddler", "llama_cpp"])
+def test_experts_on_the_host_agree_within_the_dtype(preset: str) -> None:
+    logits = served(preset, "14MB")[1]
+    torch.testing.assert_close(logits[:1], resident()[1][:1], rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("preset", ["hobbit", "hobbit_balanced", "hobbit_cooperative"])
+def test_two_runs_give_the_same_bits(preset: str) -> None:
+    first, second = (served(preset, "14MB", "precision.low=int4", "deterministic=true") for _ in range(2))
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+
+
+def test_slots_take_what_the_plan_gives_them() -> None:
+    """What a run has beside its budget is what transformers needs for activations."""
+    config = compose(["policy=lru", "device=cuda", "precision=native", "memory.device=20MB"])
+    model, tokenizer = load_checkpoint(config.model.location)
+    ids, mask = (tensor.cuda() for tensor in prompt())
+    model.cuda()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    continue_greedily(model, ids, mask, GENERATED)
+    activations = torch.cuda.max_memory_allocated() - before
+    model.cpu()
+    torch.cuda.empty_cache()
+    idle = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    with open_session(model, tokenizer, config.setup(), name="bundled", tokens=PROMPT + GENERATED):
+        continue_greedily(model, ids, mask, GENERATED)
+    assert torch.cuda.max_memory_allocated() - idle <= 20 * 10**6 + 2 * activations + 2**20
 
 
 def test_hobbits_divergence_is_the_cpus_within_a_tenth(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The engine on a real GPU: whatever moves when, the kernels read the right bytes and give the same bits."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from hobbit_devices.cuda import CudaDevice
+from hobbit_devices.cuda_streams import CudaStreams
+from hobbit_devices.upload_ring import ROWS, WIDTH, UploadRing
+
+from tests.devices.layers import Layer, serve
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible"),
+]
+
+ROUNDS = 40
+
+
+def run(
+    stored: Any, fates: list[str], block: int, seed: int
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Outputs of many layers whose experts meet fates drawn from `fates`, and what is to be expected."""
+    device = stored.device(CudaDevice(), block)
+    random = Random(seed)
+    outputs, expected = [], []
+    for number in range(ROUNDS):
+        layer = Layer(number, (1, 2, 17)[number % 3])
+        chosen = [random.choice(fates) for _ in range(6)]
+        on_gpu = layer.to(device.torch_device)
+        device.begin_pass(len(layer.hidden), 0)
+        device.begin_layer(number % 2, len(layer.hidden), 0)
+        expected.append(serve(stored, device, number % 2, on_gpu, chosen, number))
+        outputs.append(on_gpu.output)
+    device.end_pass(1)
+    report = device.report()
+    assert 0 < report.busy_ns["link"] <= report.now_ns
+    assert 0 <= report.stall_ns <= report.now_ns
+    device.close()
+    return [output.cpu() for output in outputs], expected
+
+
+@pytest.mark.parametrize("block", [0, 1024])
+def test_no_order_of_events_changes_a_bit(pinned_experts: Any, block: int) -> None:
+    plain, expected = run(pinned_experts, ["load"], 0, 0)
+    for output, right in zip(plain, expected, strict=True):
+        torch.testing.assert_close(output, right, rtol=2e-2, atol=2e-2)
+    for seed in range(3):
+        mixed, _ = run(pinned_experts, ["load", "prefetch", "cancelled"], block, seed)
+        assert all(torch.equal(*pair) for pair in zip(plain, mixed, strict=True))
+
+
+def test_host_and_device_share_a_layer(pinned_experts: Any) -> None:
+    outputs, expected = run(pinned_experts, ["load", "prefetch", "host", "skip"], 1024, 1)
+    for output, right in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, right, rtol=2e-2, atol=2e-2)
+
+
+def test_pageable_blobs_go_through_the_ring(experts: Any) -> None:
+    outputs, expected = run(experts, ["load", "prefetch", "cancelled"], 1024, 2)
+    for output, right in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, right, rtol=2e-2, atol=2e-2)
+
+
+def test_kernels_read_pinned_memory_here() -> None:
+    """Not a matter of right or wrong: where they do not, small arrays wait behind whole experts."""
+    assert CudaStreams(torch.device("cuda")).maps
+
+
+def test_uploads_arrive_in_order_and_outlive_the_ring() -> None:
+    place = torch.device("cuda")
+    ring = UploadRing(CudaStreams(place), place)
+    kept = [ring.upload([number, number + 1]).clone() for number in range(5 * ROWS)]
+    wide = ring.upload(list(range(3 * WIDTH))).clone()
+    assert torch.stack(kept).cpu().tolist() == [[n, n + 1] for n in range(5 * ROWS)]
+    assert wide.cpu().tolist() == list(range(3 * WIDTH))
