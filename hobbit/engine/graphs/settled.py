@@ -45,6 +45,7 @@ class SettledStep:
         self._layers = layers
         self._passes = passes
         self._tape = tape
+        self._experts = experts  # the recording reads what it holds
         self._inputs = FixedInputs(given)
         self._readbacks: list[Readback] = []
 
