@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hobbit.api import Context
 from hobbit.errors import DeviceError
+from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.torch_component import TorchComponent
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class CudaDevice(TorchComponent):
 
     The default rates are an H200's, as its simulated profile has them. `graphs`: replay decode steps from
     CUDA graphs, cut at the experts, where the KV cache is static. `host_threads` run the experts that stay on
-    the host, each on a core of its own (0: all cores but two).
+    the host, each on a core of its own (0: all cores but two); weights that the host has to decode come at
+    `host_decode_gb_s`. With `deterministic=false` the rates of copies and of the host are measured at start.
     """
 
     name: ClassVar[str] = "cuda"
@@ -40,6 +42,7 @@ class CudaDevice(TorchComponent):
     host_gb_s: float = 62.0
     graphs: bool = True
     host_threads: int = 0
+    host_decode_gb_s: float = 6.0
     block: str = "8MiB"
 
     def available(self) -> str | None:
@@ -74,6 +77,7 @@ class CudaDevice(TorchComponent):
 
         if not torch.cuda.is_available():
             raise DeviceError(ABSENT)
+        from hobbit_devices.calibration import Calibration
         from hobbit_devices.cuda_streams import CudaStreams
         from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
@@ -85,4 +89,6 @@ class CudaDevice(TorchComponent):
         lane = HostLane(threaded=True, settle=lambda: settle_on(cores))
         streams = CudaStreams(device)
         choose = FusedChoice(device, streams, context.notes)
-        return StreamedDevice(device, self.costs(context), streams, lane, choose)
+        costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s)
+        calibration = None if context.deterministic else Calibration(costs, context.notes)
+        return StreamedDevice(device, costs, streams, lane, choose, calibration)

@@ -24,6 +24,7 @@ from hobbit.api import (
 from hobbit.errors import DeviceError
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.bounce import BounceRing
+from hobbit_devices.calibration import Calibration
 from hobbit_devices.copy_queue import CopyQueue
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams
@@ -49,7 +50,8 @@ class StreamedDevice:
 
     `load` puts copies into the copy queue, `wait` only takes note, and `run` lets the compute queue wait for
     each expert as late as it can. Time lost is read from marks around those waits once they have passed. The
-    host waits for blobs that the store has yet to read, for host experts, and at the end of a pass.
+    host waits for blobs that the store has yet to read, for host experts, and at the end of a pass. With a
+    `calibration`, `prepare` measures what policies read in `costs`.
     """
 
     simulated = False
@@ -61,6 +63,7 @@ class StreamedDevice:
         streams: GpuStreams,
         lane: HostLane,
         choose: Choice,
+        calibration: Calibration | None = None,
     ) -> None:
         self.torch_device = torch_device
         self.place = str(torch_device)
@@ -68,6 +71,7 @@ class StreamedDevice:
         self._streams = streams
         self._lane = lane
         self._choose = choose
+        self._calibration = calibration
         self._started_ns = perf_counter_ns()
         self._marks = SlotMarks(streams)
         self._stalls = IntervalLog(streams)
@@ -88,6 +92,8 @@ class StreamedDevice:
         self._arena = arena = SlotArena(layout, quantizer, self.torch_device)
         fused = self._choose(layout, arena)
         self._runner = LayerRunner(arena, layout, quantizer, source, self._streams, self._lane, fused)
+        if self._calibration is not None:
+            self._calibration.run(layout, arena, quantizer, source, self._streams, self._lane)
         self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))
 
     def begin_pass(self, tokens: int, context: int) -> None:

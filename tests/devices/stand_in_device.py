@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import torch
 from hobbit_devices.arena import SlotArena
+from hobbit_devices.calibration import Calibration
 from hobbit_devices.fused_layer import FusedLayers
+from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.kernels.reference import ReferenceKernels
 from hobbit_devices.streamed_device import StreamedDevice
@@ -46,4 +48,6 @@ class StandIn(TorchComponent):
             ]
             return FusedLayers(kernels, UploadRing(streams, CPU))
 
-        return StreamedDevice(CPU, self.costs(context), streams, HostLane(True), choose)
+        costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0)
+        calibration = None if context.deterministic else Calibration(costs, context.notes)
+        return StreamedDevice(CPU, costs, streams, HostLane(True), choose, calibration)

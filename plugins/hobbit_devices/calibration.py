@@ -1,0 +1,120 @@
+"""Measuring a machine before the first layer: what a copy takes, and an expert on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from statistics import median
+from time import perf_counter_ns
+
+import torch
+
+from hobbit.api import ExpertKey, ExpertSource, Quantizer, SlotLayout, TensorSpec
+from hobbit.sizes import format_size
+from hobbit_devices.arena import SlotArena
+from hobbit_devices.gpu_costs import GpuCosts, HostCost
+from hobbit_devices.gpu_streams import GpuStreams
+from hobbit_devices.host_ffn import HostFfn
+from hobbit_devices.host_lane import HostLane
+
+SAMPLES = 4
+"""Experts of a level to be tried, the first of them to warm up."""
+
+MANY = 16
+"""Tokens of the second product on the host, which gives the cost of a further token."""
+
+
+class Calibration:
+    """Fills `costs` from the run's own blobs, slots and threads; `notes` hears the result.
+
+    A few copies and products of each level, well under a second in all. Levels whose blobs are not in memory,
+    or whose experts are not gated ones, keep their nominal costs.
+    """
+
+    def __init__(self, costs: GpuCosts, notes: list[str]) -> None:
+        self._costs = costs
+        self._notes = notes
+
+    def run(
+        self,
+        layout: SlotLayout,
+        arena: SlotArena,
+        quantizer: Quantizer,
+        source: ExpertSource,
+        streams: GpuStreams,
+        lane: HostLane,
+    ) -> None:
+        """Measure every level."""
+        for level, blob in enumerate(layout.layouts):
+            keys = self._keys(level, source)
+            if len(keys) < SAMPLES:
+                continue
+            source.expect(keys)
+            blobs = [source.blob(key) for key in keys]
+            try:
+                copy_ns = _copy_ns(arena.blob(level, 0), blobs, streams)
+                self._costs.copies[level] = copy_ns
+                host = None
+                if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
+                    host = _host_cost(HostFfn(blob, quantizer), dict(blob.tensors), blobs, lane)
+                    self._costs.hosts[level] = host
+            finally:
+                for key in keys:
+                    source.release(key)
+            self._notes.append(_in_words(blob.precision, blob.nbytes, copy_ns, host))
+
+    def _keys(self, level: int, source: ExpertSource) -> list[ExpertKey]:
+        shape = self._costs.context.shape
+        keys = (
+            ExpertKey(layer, expert, level)
+            for layer in range(min(shape.layers, SAMPLES))
+            for expert in range(min(shape.experts, SAMPLES))
+        )
+        return [key for key in keys if source.at_hand(key)][:SAMPLES]
+
+
+def _copy_ns(target: torch.Tensor, blobs: Sequence[torch.Tensor], streams: GpuStreams) -> int:
+    """Nanoseconds of one copy among several, into a slot that nobody uses yet."""
+    if not streams.direct(blobs[0]):
+        start = perf_counter_ns()
+        for blob in blobs:
+            target.copy_(blob)
+        streams.finish()
+        return (perf_counter_ns() - start) // len(blobs)
+    streams.copy(target, blobs[0])
+    first = streams.copied()
+    for blob in blobs[1:]:
+        streams.copy(target, blob)
+    last = streams.copied()
+    streams.join(last)
+    return streams.between_ns(first, last) // (len(blobs) - 1)
+
+
+def _host_cost(
+    ffn: HostFfn, tensors: dict[str, TensorSpec], blobs: Sequence[torch.Tensor], lane: HostLane
+) -> HostCost:
+    """The cost on the lane's own thread and cores; each blob is cold, as a missing expert's is."""
+    spec = tensors["down_proj"]
+    took: dict[int, list[int]] = {1: [], MANY: []}
+
+    def work() -> None:
+        for tokens, times in took.items():
+            x = torch.ones((tokens, spec.shape[0]), dtype=getattr(torch, spec.dtype))
+            for blob in blobs:
+                start = perf_counter_ns()
+                ffn(x, blob)
+                times.append(perf_counter_ns() - start)
+
+    lane.start(work, nullcontext())
+    lane.join()
+    one, many = (median(times[1:]) for times in took.values())
+    return HostCost(one, max(0.0, (many - one) / (MANY - 1)))
+
+
+def _in_words(precision: str, nbytes: int, copy_ns: int, host: HostCost | None) -> str:
+    words = f"measured at start: {precision}, {format_size(nbytes)} an expert: copy {copy_ns / 1e6:.2f} ms"
+    if copy_ns:
+        words += f" ({nbytes / copy_ns:.1f} GB/s)"
+    if host is not None:
+        words += f", on the host {host.first_ns / 1e6:.2f} ms ({nbytes / host.first_ns:.1f} GB/s)"
+    return words

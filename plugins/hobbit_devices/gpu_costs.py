@@ -1,0 +1,59 @@
+"""What policies may assume of a GPU and its host: nominal constants or, once measured, the machine's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hobbit.api import Context
+from hobbit.api.quantizer import NATIVE
+from hobbit_devices.nominal_costs import NominalCosts
+
+PRODUCTS = (NATIVE, "int8")
+"""Precisions that the host multiplies with as they are; others it decodes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCost:
+    """Nanoseconds of one expert on the host: for one token, and for each further one."""
+
+    first_ns: float
+    further_ns: float
+
+    def of(self, tokens: int) -> int:
+        """For `tokens` tokens at once."""
+        return round(self.first_ns + (tokens - 1) * self.further_ns)
+
+
+@dataclass(slots=True)
+class GpuCosts:
+    """Meets `CostModel`. Where `copies` and `hosts` have a level they replace the nominal numbers.
+
+    They are filled before the first layer and then stay, so that decisions do not follow the clock. Nominal:
+    weights that the host has to decode appear at `decode_gb_s`, 10^9 bytes of decoded weights a second.
+    """
+
+    nominal: NominalCosts
+    context: Context
+    decode_gb_s: float
+    copies: dict[int, int] = field(default_factory=dict)
+    hosts: dict[int, HostCost] = field(default_factory=dict)
+
+    def copy_ns(self, level: int) -> int:
+        """See `CostModel`."""
+        measured = self.copies.get(level)
+        return self.nominal.copy_ns(level) if measured is None else measured
+
+    def device_ns(self, level: int, tokens: int) -> int:
+        """See `CostModel`."""
+        return self.nominal.device_ns(level, tokens)
+
+    def host_ns(self, level: int, tokens: int) -> int:
+        """See `CostModel`."""
+        measured = self.hosts.get(level)
+        if measured is not None:
+            return measured.of(tokens)
+        cost = self.nominal.host_ns(level, tokens)
+        if self.context.precisions[level] in (*PRODUCTS, self.context.geometry.dtype):
+            return cost
+        geometry = self.context.geometry
+        return cost + round(geometry.expert_values * geometry.item_bytes / self.decode_gb_s)

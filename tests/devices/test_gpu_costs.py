@@ -1,0 +1,43 @@
+"""What policies may assume of a GPU: constants, or the machine's own numbers where runs may differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hobbit.api import SlotLayout
+from tests.devices.conftest import PRECISIONS, SLOTS
+from tests.devices.stand_in_device import StandIn
+
+RATES = {"link_gb_s": 2.0, "link_latency_us": 0.0, "host_gb_s": 1.0, "host_tflops": 1e6}
+
+
+def prepared(experts: Any, deterministic: bool, pageable: bool = False) -> tuple[Any, list[str]]:
+    context = replace(experts.context, deterministic=deterministic)
+    device = StandIn(**RATES, pageable=pageable).build(context)
+    device.prepare(SlotLayout((SLOTS, SLOTS), experts.layouts), experts.quantizer, experts.store)
+    device.close()
+    return device.costs, context.notes
+
+
+def test_constants_count_the_decoding_that_the_host_has_to_do(experts: Any) -> None:
+    costs, notes = prepared(experts, deterministic=True)
+    high, low = experts.context.blob_bytes
+    way = 2 * (64 * 2 // 2)
+    assert costs.copy_ns(0) == high // 2 and costs.copy_ns(1) == low // 2
+    assert costs.host_ns(0, 1) == way + high
+    assert costs.host_ns(1, 1) == way + low + 3 * 64 * 64 * 2
+    assert not notes
+
+
+@pytest.mark.parametrize("pageable", [False, True])
+def test_a_measured_machine_has_its_own_numbers(experts: Any, pageable: bool) -> None:
+    constant, _ = prepared(experts, deterministic=True)
+    costs, notes = prepared(experts, deterministic=False, pageable=pageable)
+    for level in (0, 1):
+        assert 0 < costs.copy_ns(level) != constant.copy_ns(level)
+        assert 0 < costs.host_ns(level, 1) <= costs.host_ns(level, 64)
+        assert costs.host_ns(level, 1) == costs.host_ns(level, 1), "they stay, whatever the clock says later"
+    assert [note.split(",")[0] for note in notes] == [f"measured at start: {name}" for name in PRECISIONS]
