@@ -47,8 +47,10 @@ class QualityOptions:
 class HobbitConfig:
     """One run. The groups come first: `group=name` chooses in one, `group.option=value` sets what was chosen.
 
-    `prompt`, `prompt_file`: the text to continue (neither: a bundled one), by `max_new_tokens` tokens at most
-    or to the text `stop`. `temperature`: 0 is greedy. `threads`: of the CPU (0: as fits the model).
+    `prompt`, `prompt_file`: the text to continue (neither: what is piped in, else a bundled one; prompt=-:
+    standard input), by `max_new_tokens` tokens at most or to the text `stop`. `chat`: talk to the model
+    instead; a prompt is the first message. `prefill_chunk`: tokens of the prompt that run at once (0: all).
+    `temperature`: 0 is greedy. `threads`: of the CPU (0: as fits the model).
     `records`: what caches know of the past, the uses of this sequence or (model) of all so far.
     `deterministic`: freeze whatever would follow measured speeds. `compare`: presets that replay the same
     routing beside the run. `output`: text or json, to the file `out` (none: the terminal).
@@ -70,7 +72,9 @@ class HobbitConfig:
     quality: QualityOptions = field(default_factory=QualityOptions)
     prompt: str | None = None
     prompt_file: str | None = None
+    chat: bool = False
     max_new_tokens: int = 64
+    prefill_chunk: int = 0
     temperature: float = 0.7
     stop: str | None = None
     records: RecordScope = RecordScope.sequence

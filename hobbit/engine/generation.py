@@ -8,7 +8,14 @@ from itertools import pairwise
 from time import perf_counter_ns
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextStreamer
+from transformers import (
+    Cache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextStreamer,
+)
 
 from hobbit.engine.tokens import check_length, token_ids
 
@@ -21,6 +28,7 @@ class GenerationOptions:
     """`sample`: draw from the model's distribution with `seed`, else greedy. `stop`: texts that end it.
 
     `static_cache`: a KV cache allocated at its full length at once, which recorded steps need.
+    `prefill_chunk`: tokens of the prompt that run at once (0: all), which bounds the memory of activations.
     """
 
     max_new_tokens: int = 64
@@ -29,6 +37,7 @@ class GenerationOptions:
     seed: int = 0
     stop: Sequence[str] = ()
     static_cache: bool = False
+    prefill_chunk: int = 0
 
 
 @dataclass(slots=True)
@@ -71,29 +80,68 @@ def generate(
     Raises:
         ConfigError: if the prompt has no tokens, or does not fit the context with what is to be generated.
     """
-    result = Generation(token_ids(tokenizer, prompt))
+    return generate_from(model, tokenizer, token_ids(tokenizer, prompt), options, clock, on_text)
+
+
+def generate_from(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: list[int],
+    options: GenerationOptions,
+    clock: Clock = perf_counter_ns,
+    on_text: Callable[[str], None] | None = None,
+    cache: Cache | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> Generation:
+    """The same from tokens. `cache` may hold the KV of the first of them, and holds those of the rest after.
+
+    `stopped` is asked after each new token; True ends the generation there.
+    """
+    result = Generation(prompt_ids)
     check_length(result.prompt_ids, model, options.max_new_tokens)
     ids = torch.tensor([result.prompt_ids], device=model.device)
-    streamer = _Streamer(tokenizer, result, clock, on_text)
-    stop = {"stop_strings": list(options.stop), "tokenizer": tokenizer} if options.stop else {}
-    sampling = (
-        {"do_sample": True, "temperature": options.temperature} if options.sample else {"do_sample": False}
-    )
-    cache = {"cache_implementation": "static"} if options.static_cache else {}
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(options.seed)
         model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=options.max_new_tokens,
-            streamer=streamer,
+            streamer=_Streamer(tokenizer, result, clock, on_text),
             disable_compile=True,  # what would be compiled calls us in its middle
-            **cache,
-            **stop,
-            **sampling,
+            **_chosen(options, tokenizer, cache),
+            **({} if stopped is None else {"stopping_criteria": StoppingCriteriaList([_Stop(stopped)])}),
         )  # type: ignore[operator]
     result.text = str(tokenizer.decode(result.token_ids, skip_special_tokens=True))
     return result
+
+
+def _chosen(
+    options: GenerationOptions, tokenizer: PreTrainedTokenizerBase, cache: Cache | None
+) -> dict[str, object]:
+    """What `model.generate` calls the options."""
+    chosen: dict[str, object] = {"do_sample": options.sample}
+    if options.sample:
+        chosen["temperature"] = options.temperature
+    if options.stop:
+        chosen |= {"stop_strings": list(options.stop), "tokenizer": tokenizer}
+    if options.prefill_chunk:
+        chosen["prefill_chunk_size"] = options.prefill_chunk
+    if cache is not None:
+        chosen["past_key_values"] = cache
+    elif options.static_cache:
+        chosen["cache_implementation"] = "static"
+    return chosen
+
+
+class _Stop(StoppingCriteria):
+    """Ends every sequence as soon as somebody wants it."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
+        """One answer a sequence, [B]."""
+        return torch.full((len(input_ids),), self._stopped(), device=input_ids.device)
 
 
 class _Streamer(TextStreamer):

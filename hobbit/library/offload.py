@@ -43,7 +43,10 @@ class Offload:
 
     def stats(self) -> Stats:
         """What was done so far, or until the handle was closed."""
-        return self._last or Stats.of(self.policy, self._session.assembly)
+        if self._last is not None:
+            return self._last
+        self._session.attachment.settle()
+        return Stats.of(self.policy, self._session.assembly)
 
     def detach(self) -> bool:
         """Release everything and make the model whole again, experts and all, where it was before.

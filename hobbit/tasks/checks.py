@@ -25,6 +25,10 @@ def check_options(config: HobbitConfig) -> None:
         raise ConfigError(f"seed={config.seed} is out of range; give a number from 0 to 2^63 - 1")
     if config.max_new_tokens < 1:
         raise ConfigError(f"max_new_tokens={config.max_new_tokens} generates nothing; ask for at least 1")
+    if config.prefill_chunk < 0:
+        raise ConfigError(
+            f"prefill_chunk={config.prefill_chunk} is negative; give tokens, or 0 for no chunks"
+        )
     check_names(POLICY, config.compare, choices(POLICY), "compare: ")
     check_out(config.out)
 

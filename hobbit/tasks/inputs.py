@@ -10,12 +10,15 @@ from hobbit.config.schema import HobbitConfig
 from hobbit.config.store import OWN_GEOMETRY
 from hobbit.errors import ConfigError
 from hobbit.geometry import Geometry
+from hobbit.tasks.standard_input import piped_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_PROMPT = "The old man looked at the sea for a long time before he spoke."
 
+STANDARD_INPUT = "-"
+"""The prompt that stands for what is piped in."""
 
 SMALL_MODEL = 100_000_000
 """Parameters below which one CPU thread is fastest."""
@@ -24,21 +27,32 @@ SMALL_MODEL = 100_000_000
 def prompt_of(config: HobbitConfig) -> str:
     """The text to continue: `prompt`, else the content of `prompt_file`, else a bundled line.
 
+    `prompt=-` is what stands on standard input; so is no prompt, if something is piped in.
+
     Raises:
         ConfigError: if both are given, or the file cannot be read as UTF-8.
     """
+    given = given_prompt(config)
+    if given is None:
+        given = piped_text(wait=False)
+    return DEFAULT_PROMPT if given is None else given
+
+
+def given_prompt(config: HobbitConfig) -> str | None:
+    """The text that the options give, None if they give none. Raises ConfigError as `prompt_of` does."""
     if config.prompt is not None and config.prompt_file is not None:
         raise ConfigError("prompt and prompt_file are both given; choose one")
+    if config.prompt == STANDARD_INPUT:
+        return piped_text(wait=True)
     if config.prompt_file is not None:
         try:
             return Path(config.prompt_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ConfigError(f"prompt_file={config.prompt_file!r} cannot be read: {reason}") from None
-    prompt = DEFAULT_PROMPT if config.prompt is None else config.prompt
-    if not is_text(prompt):
+    if config.prompt is not None and not is_text(config.prompt):
         raise ConfigError("prompt is not UTF-8 text; check the terminal's encoding")
-    return prompt
+    return config.prompt
 
 
 def is_text(words: str) -> bool:

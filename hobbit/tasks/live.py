@@ -80,19 +80,23 @@ class Live:
 
     def generate(self, session: Session, prompt: str, on_text: Callable[[str], None] | None) -> Generation:
         """Continue one prompt as the configuration says, timed on the device's clock."""
+        clock = session.assembly.runtime.device.now_ns
+        generation = generate(session.model, session.tokenizer, prompt, self.options(session), clock, on_text)
+        session.attachment.settle()
+        return generation
+
+    def options(self, session: Session) -> GenerationOptions:
+        """How the configuration wants to generate."""
         config = self.config
-        options = GenerationOptions(
+        return GenerationOptions(
             max_new_tokens=config.max_new_tokens,
             sample=config.temperature > 0,
             temperature=config.temperature or 1.0,
             seed=config.seed,
             stop=() if config.stop is None else (config.stop,),
             static_cache=session.attachment.static_cache,
+            prefill_chunk=config.prefill_chunk,
         )
-        clock = session.assembly.runtime.device.now_ns
-        generation = generate(session.model, session.tokenizer, prompt, options, clock, on_text)
-        session.attachment.settle()
-        return generation
 
 
 def prepare(

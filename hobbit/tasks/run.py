@@ -19,6 +19,7 @@ from hobbit.report.progress import Progress
 from hobbit.report.run_report import RunReport
 from hobbit.report.scene import Scene
 from hobbit.setup import Setup
+from hobbit.tasks.chat import chat
 from hobbit.tasks.checks import check_options, check_sample
 from hobbit.tasks.inputs import prompt_of
 from hobbit.tasks.live import Live, measures_of, prepare, trace_of
@@ -29,6 +30,8 @@ from hobbit.trace.replay import future_of
 
 def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
     """Run the task; returns the exit code. Raises HobbitError for whatever the user can mend."""
+    if config.chat:
+        return chat(config, overrides)
     check_options(config)
     if config.quality.enabled:
         check_sample("quality", config.quality.tokens, config.quality.domains)
