@@ -13,17 +13,19 @@ CHUNK_BYTES = 64 * 2**20
 
 
 def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
-    """`rows` rows, each uint8 [nbytes], a multiple of ALIGNMENT; `pin` locks their pages.
+    """`rows` rows, each uint8 [nbytes], a multiple of ALIGNMENT; `pin` locks their pages, as far as it may.
 
-    Rows of whole pages start on a page. Raises BudgetError if the host has not enough memory (that may be
-    locked).
+    Rows of whole pages start on a page. From where the system locks no more, rows are plain memory. Raises
+    BudgetError if the host has not enough memory.
     """
     step = _rows_of_a_chunk(nbytes) if pin else max(rows, 1)
     slab: list[torch.Tensor] = []
     try:
         for start in range(0, rows, step):
             count = min(step, rows - start)
-            slab += _pages(count * nbytes, pin).view(count, nbytes).unbind()
+            pages = _locked(count * nbytes) if pin else None
+            pin = pages is not None  # once refused, always refused
+            slab += (_pages(count * nbytes) if pages is None else pages).view(count, nbytes).unbind()
     except (RuntimeError, MemoryError) as error:
         raise BudgetError(
             f"the host cannot hold {rows} experts of {format_size(nbytes)}, {format_size(rows * nbytes)} "
@@ -32,10 +34,16 @@ def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
     return slab
 
 
-def _pages(nbytes: int, pin: bool) -> torch.Tensor:
-    """uint8 [nbytes] that starts on a page; locked memory does by itself."""
-    if pin:
+def _locked(nbytes: int) -> torch.Tensor | None:
+    """uint8 [nbytes] of locked memory, which starts on a page; None where the system allows no more."""
+    try:
         return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError:
+        return None
+
+
+def _pages(nbytes: int) -> torch.Tensor:
+    """uint8 [nbytes] that starts on a page."""
     memory = torch.empty(nbytes + PAGE, dtype=torch.uint8)
     start = -memory.data_ptr() % PAGE
     return memory[start : start + nbytes]

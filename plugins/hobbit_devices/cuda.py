@@ -82,6 +82,7 @@ class CudaDevice(TorchComponent):
         from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
         from hobbit_devices.host_lane import HostLane
+        from hobbit_devices.locked_pages import LockedPages
         from hobbit_devices.streamed_device import StreamedDevice
 
         device = torch.device("cuda", torch.cuda.current_device())
@@ -91,4 +92,5 @@ class CudaDevice(TorchComponent):
         choose = FusedChoice(device, streams, context.notes)
         costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
-        return StreamedDevice(device, costs, streams, lane, choose, calibration)
+        pages = LockedPages(context.shape, context.notes)
+        return StreamedDevice(device, costs, streams, lane, choose, calibration, pages)

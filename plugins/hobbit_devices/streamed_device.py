@@ -31,6 +31,7 @@ from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.interval_log import IntervalLog
 from hobbit_devices.layer_runner import LayerRunner
+from hobbit_devices.locked_pages import LockedPages
 from hobbit_devices.slot_marks import SlotMarks
 from hobbit_devices.transfer import Transfer
 
@@ -64,6 +65,7 @@ class StreamedDevice:
         lane: HostLane,
         choose: Choice,
         calibration: Calibration | None = None,
+        pages: LockedPages | None = None,
     ) -> None:
         self.torch_device = torch_device
         self.place = str(torch_device)
@@ -72,6 +74,7 @@ class StreamedDevice:
         self._lane = lane
         self._choose = choose
         self._calibration = calibration
+        self._pages = pages
         self._started_ns = perf_counter_ns()
         self._marks = SlotMarks(streams)
         self._stalls = IntervalLog(streams)
@@ -92,6 +95,8 @@ class StreamedDevice:
         self._arena = arena = SlotArena(layout, quantizer, self.torch_device)
         fused = self._choose(layout, arena)
         self._runner = LayerRunner(arena, layout, quantizer, source, self._streams, self._lane, fused)
+        if self._pages is not None:
+            self._pages.check(layout, source, self._streams)
         if self._calibration is not None:
             self._calibration.run(layout, arena, quantizer, source, self._streams, self._lane)
         self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))

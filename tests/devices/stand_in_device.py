@@ -11,6 +11,7 @@ from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.kernels.reference import ReferenceKernels
+from hobbit_devices.locked_pages import LockedPages
 from hobbit_devices.streamed_device import StreamedDevice
 from hobbit_devices.torch_component import TorchComponent
 from hobbit_devices.upload_ring import UploadRing
@@ -50,4 +51,5 @@ class StandIn(TorchComponent):
 
         costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
-        return StreamedDevice(CPU, costs, streams, HostLane(True), choose, calibration)
+        pages = LockedPages(context.shape, context.notes)
+        return StreamedDevice(CPU, costs, streams, HostLane(True), choose, calibration, pages)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hobbit.api import SlotLayout
+from hobbit.sizes import format_size
 from tests.devices.conftest import PRECISIONS, SLOTS
 from tests.devices.stand_in_device import StandIn
 
@@ -40,4 +41,7 @@ def test_a_measured_machine_has_its_own_numbers(experts: Any, pageable: bool) ->
         assert 0 < costs.copy_ns(level) != constant.copy_ns(level)
         assert 0 < costs.host_ns(level, 1) <= costs.host_ns(level, 64)
         assert costs.host_ns(level, 1) == costs.host_ns(level, 1), "they stay, whatever the clock says later"
+    refused = [notes.pop(0)] if pageable else []
+    size = format_size(experts.store.nbytes)
+    assert all(f"locks no more host memory: {size} of {size} of experts" in note for note in refused)
     assert [note.split(",")[0] for note in notes] == [f"measured at start: {name}" for name in PRECISIONS]

@@ -12,7 +12,7 @@ from hobbit.api import Context, ExpertKey, Geometry, Records, RoutingShape
 from hobbit.blob import ALIGNMENT
 from hobbit.errors import BudgetError, ModelError
 from hobbit.store import MemoryStore, fill_store
-from hobbit.store.slab import _rows_of_a_chunk
+from hobbit.store.slab import _rows_of_a_chunk, allocate_slab
 
 GEOMETRY = Geometry(layers=3, experts=4, top_k=2, hidden=64, ffn=64)
 PRECISIONS = ("native", "int4")
@@ -93,3 +93,18 @@ def test_pinned_chunks_waste_little(nbytes: int) -> None:
     used = _rows_of_a_chunk(nbytes) * nbytes
     chunk = 1 << (used - 1).bit_length()
     assert 0 <= chunk - used < chunk / 16
+
+
+def test_rows_beyond_what_may_be_locked_are_plain_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def locked(nbytes: int) -> torch.Tensor | None:
+        asked.append(nbytes)
+        return torch.zeros(nbytes, dtype=torch.uint8) if len(asked) == 1 else None
+
+    monkeypatch.setattr("hobbit.store.slab._locked", locked)
+    monkeypatch.setattr("hobbit.store.slab.CHUNK_BYTES", 0)
+    rows = allocate_slab(100, 4096, pin=True)
+    assert len(rows) == 100 and {row.numel() for row in rows} == {4096}
+    assert len({row.data_ptr() for row in rows}) == 100
+    assert len(asked) == 2, "one refusal is enough"
