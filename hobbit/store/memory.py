@@ -63,7 +63,7 @@ class MemoryStore:
 
     def at_hand(self, key: ExpertKey) -> bool:
         """See `ExpertSource`: all that was put is."""
-        return True
+        return bool(self._filled[key.level][self._row(key)])
 
     def release(self, key: ExpertKey) -> None:
         """Nothing: every blob stays."""

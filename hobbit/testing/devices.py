@@ -73,8 +73,8 @@ class _Blobs:
         return self._blobs[key]
 
     def at_hand(self, key: ExpertKey) -> bool:
-        """All are in memory."""
-        return True
+        """All that there are are in memory."""
+        return key in self._blobs
 
     def release(self, key: ExpertKey) -> None:
         """One call for each `blob`."""
