@@ -34,7 +34,7 @@ def load_checkpoint(path: str | Path, dtype: str = "auto") -> tuple[PreTrainedMo
     folder = Path(path)
     local = folder.is_dir()
     if local:
-        _check_folder(folder)
+        check_folder(folder)
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
     with _quiet():
         return _model(path, dtype, options), _tokenizer(path, options)
@@ -52,7 +52,7 @@ def check_name(path: str | Path) -> None:
         raise ModelError(f"model={path} does not exist; give a folder with a checkpoint or a hub id org/name")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise ModelError unless the folder has a config and all its weights, with readable headers."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"model={folder} has no config.json; it is not a transformers checkpoint")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hobbit.engine.checkpoint import check_name, load_checkpoint, load_tokenizer, shards_of
+from hobbit.engine.checkpoint import check_folder, check_name, load_checkpoint, load_tokenizer, shards_of
 from hobbit.engine.hub import snapshot
 from hobbit.engine.origin import BundleOrigin, CheckpointOrigin, remember_origin
 from hobbit.engine.reader import CheckpointReader, TensorFile
@@ -35,6 +35,7 @@ def open_model(path: str | Path, streamed: int = STREAMED) -> tuple[PreTrainedMo
     folder = Path(path) if Path(path).is_dir() else snapshot(str(path))
     if BundleIndex.is_bundle(folder):
         return _bundle(folder), load_tokenizer(folder)
+    check_folder(folder)
     if sum((folder / shard).stat().st_size for shard in shards_of(folder)) < streamed:
         return load_checkpoint(folder)
     return _checkpoint(folder), load_tokenizer(folder)
