@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hobbit.api.component import (
+    BatcherComponent,
     CacheComponent,
     DeviceComponent,
     LoaderComponent,
@@ -43,6 +44,11 @@ def hobbit_devices() -> Iterable[type[DeviceComponent]]:  # type: ignore[empty-b
 @hookspec
 def hobbit_routers() -> Iterable[type[RouterComponent]]:  # type: ignore[empty-body]
     """Router components: changes to the routing itself."""
+
+
+@hookspec
+def hobbit_batchers() -> Iterable[type[BatcherComponent]]:  # type: ignore[empty-body]
+    """Batcher components: which waiting tokens of a queue of requests run together."""
 
 
 @hookspec

@@ -27,6 +27,7 @@ COMPONENT_HOOKS: dict[str, type[components.Component]] = {
     "hobbit_quantizers": components.QuantizerComponent,
     "hobbit_devices": components.DeviceComponent,
     "hobbit_routers": components.RouterComponent,
+    "hobbit_batchers": components.BatcherComponent,
 }
 """What each hook that returns components must return."""
 

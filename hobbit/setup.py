@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hobbit.api.component import (
+    BatcherComponent,
     CacheComponent,
     DeviceComponent,
     LoaderComponent,
@@ -43,8 +44,19 @@ class TransferOptions:
 
 
 @dataclass
+class QueueOptions:
+    """`waiting`: requests served at once (1: there is no queue), in passes of at most `budget` tokens."""
+
+    waiting: int = 1
+    budget: int = 16
+
+
+@dataclass
 class Setup:
-    """One policy on one device: everything `hobbit.assembly` needs besides the model."""
+    """One policy on one device: everything `hobbit.assembly` needs besides the model.
+
+    `batcher` is asked in replays of a queue of requests, and nowhere else.
+    """
 
     device: DeviceComponent
     loader: LoaderComponent
@@ -58,6 +70,8 @@ class Setup:
     records: RecordScope = RecordScope.sequence
     seed: int = 0
     deterministic: bool = True
+    batcher: BatcherComponent | None = None
+    queue: QueueOptions = field(default_factory=QueueOptions)
 
     @property
     def needs_future(self) -> bool:

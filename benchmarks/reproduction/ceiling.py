@@ -17,9 +17,9 @@ class Requests(Observer):
         self._experts = experts
         self._decode = False
 
-    def begin_pass(self, tokens: int, context: int) -> None:
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
         """Prompts warm the cache; only decoding counts."""
-        self._decode = context > 0 and tokens == 1
+        self._decode = context > 0 and tokens <= requests
 
     def layer(self, event: LayerEvent) -> None:
         """Note what was served on the device, and at which level."""

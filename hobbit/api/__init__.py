@@ -7,8 +7,10 @@ A plugin imports this package, `hobbit.types` and `hobbit.errors`, and nothing e
 
 from __future__ import annotations
 
+from hobbit.api.batcher import Batch, Batcher
 from hobbit.api.cache import Allocation, CachePolicy, PoolView, ScoredCache, allocate_evenly
 from hobbit.api.component import (
+    BatcherComponent,
     CacheComponent,
     Component,
     Context,
@@ -59,6 +61,9 @@ __all__ = [
     "SKIPPED",
     "Action",
     "Allocation",
+    "Batch",
+    "Batcher",
+    "BatcherComponent",
     "BlobField",
     "BlobLayout",
     "CacheComponent",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from hobbit.api.batcher import Batcher
     from hobbit.api.cache import CachePolicy
     from hobbit.api.costs import CostModel
     from hobbit.api.device import Device
@@ -193,4 +194,15 @@ class RouterComponent(Component):
 
     def build(self, context: Context) -> Router:
         """The router transform."""
+        raise NotImplementedError
+
+
+@dataclass
+class BatcherComponent(Component):
+    """Builds a `Batcher`, which is asked where a queue of requests waits (`workload.waiting`)."""
+
+    kind: ClassVar[str] = "batcher"
+
+    def build(self, context: Context) -> Batcher:
+        """The batcher; called before anything else is built: of the context, geometry and seed are known."""
         raise NotImplementedError

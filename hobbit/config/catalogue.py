@@ -16,7 +16,7 @@ from hobbit.registry import summary_of
 POLICY = "policy"
 """The group of presets. It is no key of the configuration: a preset only chooses in other groups."""
 
-POLICY_GROUPS = ("loader", "prefetcher", "cache", "router", "transfers")
+POLICY_GROUPS = ("loader", "prefetcher", "cache", "router", "batcher", "transfers")
 """The groups that make a policy. Quantizer and precision are what policies are compared at."""
 
 GROUPS = ("task", "device", "model", "geometry", *POLICY_GROUPS, "quantizer", "precision", "workload", POLICY)

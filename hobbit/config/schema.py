@@ -8,6 +8,7 @@ from enum import Enum
 from omegaconf import MISSING
 
 from hobbit.api import (
+    BatcherComponent,
     CacheComponent,
     DeviceComponent,
     Geometry,
@@ -65,6 +66,7 @@ class HobbitConfig:
     cache: CacheComponent = MISSING
     quantizer: QuantizerComponent = MISSING
     router: RouterComponent = MISSING
+    batcher: BatcherComponent = MISSING
     transfers: TransferOptions = MISSING
     precision: PrecisionOptions = MISSING
     workload: Workload = MISSING
@@ -95,6 +97,8 @@ class HobbitConfig:
             cache=self.cache,
             quantizer=self.quantizer,
             router=self.router,
+            batcher=self.batcher,
+            queue=self.workload.queue(),
             transfers=self.transfers,
             memory=self.memory,
             precision=self.precision,

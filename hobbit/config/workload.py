@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hobbit.errors import ConfigError
+from hobbit.setup import QueueOptions
 
 
 class Lengths(NamedTuple):
@@ -22,11 +23,29 @@ class Lengths(NamedTuple):
 class Workload:
     """`pairs`: lengths of prompt and continuation, each compared by itself, one sequence at a time.
 
-    `name` is what tables call them.
+    With `waiting` above 1, so many requests are served at once: their next tokens wait in a queue, and run in
+    passes of at most `budget` tokens, as `batcher` shares them out. `name` is what tables call the workload.
     """
 
     name: str = "custom"
     pairs: list[list[int]] = field(default_factory=list)
+    waiting: int = 1
+    budget: int = 16
+
+    @property
+    def label(self) -> str:
+        """The name, and the queue if there is one."""
+        queue = f", {self.waiting} waiting, {self.budget} a batch" if self.waiting > 1 else ""
+        return f"{self.name}{queue}"
+
+    def queue(self) -> QueueOptions:
+        """The queue, checked. Raises ConfigError if it holds nobody, or a pass no token."""
+        for option in ("waiting", "budget"):
+            if getattr(self, option) < 1:
+                raise ConfigError(
+                    f"workload.{option}={getattr(self, option)} leaves nobody to serve; give 1 or more"
+                )
+        return QueueOptions(self.waiting, self.budget)
 
     def lengths(self) -> list[Lengths]:
         """The pairs, checked.

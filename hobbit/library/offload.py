@@ -79,4 +79,4 @@ class Offload:
         """Tell the counts how many sequences come, before they hear of the pass: so a batch decodes too."""
         given = (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds"))
         batch = next((len(tensor) for tensor in given if tensor is not None), 1)
-        self._session.assembly.metrics.batch = batch
+        self._session.assembly.runtime.batch = batch

@@ -33,9 +33,9 @@ class ExpertCounts(Observer):
         self.misses: Counts = np.zeros(size, np.int64)
         self._decode = False
 
-    def begin_pass(self, tokens: int, context: int) -> None:
-        """Passes of several tokens, and the first of a sequence, are prefill."""
-        self._decode = context > 0 and tokens == 1
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
+        """Passes with several tokens of a request, and the first of a sequence, are prefill."""
+        self._decode = context > 0 and tokens <= requests
 
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's demands."""

@@ -18,6 +18,7 @@ class Measures:
     Prefill and decode are apart; everything but `prefill_s` speaks of decode. `simulated` tells which clock
     the times are on. `hit_ratios` and `served` have one entry per precision level, high first; shares are of
     all selections, hits included. `bytes_per_token` counts the copies issued, prefetches included.
+    `batch_tokens` are the tokens of a pass, `batch_experts` the experts that a layer demands in it: means.
     """
 
     simulated: bool
@@ -37,6 +38,8 @@ class Measures:
     stall_share: float
     transfer_stream: str
     transfer_utilisation: float
+    batch_tokens: float = 1.0
+    batch_experts: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ def measure(metrics: Metrics, report: DeviceReport, blob_bytes: tuple[int, ...])
         stall_share=decode.stall_ns / decode.time_ns if decode.time_ns else 0.0,
         transfer_stream=stream,
         transfer_utilisation=report.busy_ns.get(stream, 0) / elapsed if elapsed else 0.0,
+        batch_tokens=decode.tokens / decode.passes if decode.passes else 0.0,
+        batch_experts=decode.demands / decode.layers if decode.layers else 0.0,
     )
 
 

@@ -47,7 +47,11 @@ class Scene:
         synthetic: bool = False,
     ) -> Scene:
         """The scene of one assembled run; `model` is by default the one that the configuration names."""
-        parts = (config.loader, config.prefetcher, config.cache, config.quantizer, config.router)
+        parts: list[Component] = [
+            config.loader, config.prefetcher, config.cache, config.quantizer, config.router,
+        ]  # fmt: skip
+        if config.workload.waiting > 1:
+            parts.append(config.batcher)
         device = config.setup().device
         return Scene(
             hobbit=__version__,

@@ -10,6 +10,7 @@ from hobbit.report import headings
 from hobbit.report.measures import Measures, Replayed
 from hobbit.report.report import Report, Section
 from hobbit.report.sections import memory_section, replays_section, speed_section
+from hobbit.setup import QueueOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class SimulationReport(Report):
     trace: str
     sequences: int
     tokens: int
+    queue: QueueOptions
     measures: Measures
     replayed: tuple[Replayed, ...]
 
@@ -27,6 +29,8 @@ class SimulationReport(Report):
         """Routing, clock, policy."""
         origin = headings.origin(self.scene, self.trace)
         yield "routing", f"{origin}; {self.sequences} sequences, {self.tokens} tokens"
+        if self.queue.waiting > 1:
+            yield "queue", f"{self.queue.waiting} requests at once, batches of {self.queue.budget} at most"
         yield from headings.speeds(self.scene)
         yield from headings.policy(self.scene)
         yield "quality", "n/a: no model runs"

@@ -41,9 +41,13 @@ def measures_table(measures: Measures, precisions: Sequence[str]) -> Table:
 def replays_table(
     rows: Mapping[str, Measures], run: Measures, marks: Mapping[str, str] | None = None
 ) -> Table:
-    """Policies on one routing, beside `run`, whose speed-ups are shown. `marks` are columns of one value."""
+    """Policies on one routing, beside `run`, whose speed-ups are shown. `marks` are columns of one value.
+
+    Of a queue, the experts that a layer demands in one batch are shown in the place of the stall share.
+    """
     marks = marks or {}
     unit, factor = _unit(max(m.bytes_per_token for m in rows.values()))
+    batches = run.batch_tokens > 1
     table = empty_table(
         "policy",
         *marks,
@@ -52,7 +56,7 @@ def replays_table(
         ">prefill\ns",
         ">hits\n%",
         f">{unit} per\ntoken",
-        ">stall\n%",
+        ">experts\na batch" if batches else ">stall\n%",
     )
     for policy, m in rows.items():
         ratio = run.decode_tokens_per_s / m.decode_tokens_per_s if m.decode_tokens_per_s else 0.0
@@ -64,7 +68,7 @@ def replays_table(
             f"{m.prefill_s:.3g}",
             _percent(m.hit_ratio),
             f"{m.bytes_per_token / factor:.3g}",
-            _percent(m.stall_share),
+            f"{m.batch_experts:.3g}" if batches else _percent(m.stall_share),
         )
     return table
 
@@ -102,6 +106,9 @@ def empty_table(*columns: str) -> Table:
 def _rows(m: Measures, precisions: Sequence[str]) -> Iterable[tuple[str, str]]:
     yield f"prefill of {m.prefill_tokens} tokens", f"{m.prefill_s:.3g} s"
     yield f"decode of {m.decode_tokens} tokens", f"{m.decode_tokens_per_s:.3g} tok/s"
+    if m.batch_tokens > 1:
+        yield "tokens a batch", f"{m.batch_tokens:.3g}"
+        yield "experts a layer and batch", f"{m.batch_experts:.3g}"
     yield "hit ratio", f"{_percent(m.hit_ratio)} %"
     if len(precisions) > 1:
         for name, ratio in zip(precisions, m.hit_ratios, strict=True):

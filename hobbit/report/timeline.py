@@ -88,7 +88,7 @@ class PassTimes(Observer):
         self._now_ns = now_ns
         self._begun = Pass(0, 0, 0, 0)
 
-    def begin_pass(self, tokens: int, context: int) -> None:
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
         """Note the start."""
         self._begun = Pass(tokens, context, self._now_ns(), 0)
 

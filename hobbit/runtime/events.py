@@ -37,8 +37,8 @@ class Observer:
     def begin_sequence(self) -> None:
         """A new sequence starts."""
 
-    def begin_pass(self, tokens: int, context: int) -> None:
-        """A forward pass of T tokens starts after `context` tokens."""
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
+        """A forward pass of T tokens, of so many requests, starts after `context` tokens."""
 
     def layer(self, event: LayerEvent) -> None:
         """A layer has run."""
@@ -54,6 +54,6 @@ class Bus:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.begin_sequence: tuple[Callable[[], None], ...] = tuple(o.begin_sequence for o in observers)
-        self.begin_pass: tuple[Callable[[int, int], None], ...] = tuple(o.begin_pass for o in observers)
+        self.begin_pass: tuple[Callable[[int, int, int], None], ...] = tuple(o.begin_pass for o in observers)
         self.layer: tuple[Callable[[LayerEvent], None], ...] = tuple(o.layer for o in observers)
         self.end_pass: tuple[Callable[[], None], ...] = tuple(o.end_pass for o in observers)

@@ -14,13 +14,14 @@ _USE, _LOAD, _SKIP, _ = Action  # a global is read faster than a member of an en
 class Phase:
     """Counts of one phase (prefill or decode); per-level lists have one entry a precision level, high first.
 
-    `demands` counts (layer, expert) requests, `selections` (token, expert) choices of the router. A demand
-    is a hit if a copy of the level it was served at was resident or in flight. Bytes are those of issued
-    copies. Times are nanoseconds on the device's clock.
+    `layers` counts those that ran, over all passes, `demands` (layer, expert) requests, `selections` (token,
+    expert) choices of the router. A demand is a hit if a copy of the level it was served at was resident or
+    in flight. Bytes are those of issued copies. Times are nanoseconds on the device's clock.
     """
 
     levels: int
     passes: int = 0
+    layers: int = 0
     tokens: int = 0
     demands: int = 0
     hits: list[int] = field(default_factory=list)
@@ -80,23 +81,19 @@ class Phase:
 
 
 class Metrics(Observer):
-    """Counts prefill (the first pass of a sequence, and any of several tokens a sequence) and decode apart.
-
-    `batch` is the number of sequences in the passes to come.
-    """
+    """Counts prefill (first passes of sequences, and several tokens of one request) and decode apart."""
 
     def __init__(self, levels: int, device: Device) -> None:
         self.prefill = Phase(levels)
         self.decode = Phase(levels)
-        self.batch = 1
         self._device = device
         self._phase = self.prefill
         self._started_ns = 0
         self._stalled_ns = 0
 
-    def begin_pass(self, tokens: int, context: int) -> None:
+    def begin_pass(self, tokens: int, context: int, requests: int = 1) -> None:
         """Choose the phase and start its clock."""
-        phase = self._phase = self.prefill if context == 0 or tokens > self.batch else self.decode
+        phase = self._phase = self.prefill if context == 0 or tokens > requests else self.decode
         phase.passes += 1
         phase.tokens += tokens
         self._stalled_ns = self._device.report().stall_ns
@@ -127,6 +124,7 @@ class Metrics(Observer):
             else:
                 phase.hosted += 1
                 phase.hosted_selections += tokens
+        phase.layers += 1
         phase.demands += len(event.demands)
         phase.selections += selections
         for copy in event.loads:

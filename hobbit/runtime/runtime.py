@@ -42,7 +42,7 @@ class Runtime:
     """One policy at work on one device. Build it with `hobbit.assembly.assemble`.
 
     A pass is `begin_pass`, then `layer` for each of the L layers in order, then `end_pass`; a sequence is
-    `begin_sequence` and its passes. `depth` is how many layers of look-ahead logits the router transform and
+    `begin_sequence` and its passes. `batch` is how many sequences run side by side in one; `depth` is how many layers of look-ahead logits the router transform and
     the prefetcher want.
     """
 
@@ -67,6 +67,7 @@ class Runtime:
         self.residency = residency
         self.transfers = transfers
         self.depth = max(router.depth, prefetcher.depth)
+        self.batch = 1
         self._prefetcher = prefetcher
         self._cache = cache
         self._keeps = cache.keeps
@@ -84,15 +85,19 @@ class Runtime:
         for tell in self._bus.begin_sequence:
             tell()
 
-    def begin_pass(self, tokens: int, context: int) -> None:
-        """A forward pass of T tokens starts after `context` tokens of the sequence."""
+    def begin_pass(self, tokens: int, context: int, requests: int = 0) -> None:
+        """A forward pass of T tokens starts after `context` tokens of the sequence.
+
+        They are those of so many `requests` (0: of `batch`).
+        """
+        requests = requests or self.batch
         self._context = context
         self.records.begin_pass(tokens)
         self.transfers.begin_pass(self._under_way)
         self.residency.release_all()
         self.device.begin_pass(tokens, context)
         for tell in self._bus.begin_pass:
-            tell(tokens, context)
+            tell(tokens, context, requests)
 
     def end_pass(self) -> None:
         """The pass is over, its head included."""

@@ -12,6 +12,9 @@ from hobbit.report.output import check_out
 
 _LARGEST_SEED = 2**63 - 1
 
+_QUEUED = ("simulate", "compare")
+"""Tasks that replay a queue of requests where one is asked for."""
+
 
 def check_options(config: HobbitConfig) -> None:
     """Raise ConfigError for an option whose value makes no sense, or an `out` that cannot be written."""
@@ -29,8 +32,18 @@ def check_options(config: HobbitConfig) -> None:
         raise ConfigError(
             f"prefill_chunk={config.prefill_chunk} is negative; give tokens, or 0 for no chunks"
         )
+    _check_queue(config)
     check_names(POLICY, config.compare, choices(POLICY), "compare: ")
     check_out(config.out)
+
+
+def _check_queue(config: HobbitConfig) -> None:
+    task = config.task.name
+    if config.workload.queue().waiting > 1 and task not in _QUEUED:
+        raise ConfigError(
+            f"workload.waiting={config.workload.waiting} makes a queue, but task={task} serves one request "
+            f"at a time; leave it out, or use {' or '.join(f'task={name}' for name in _QUEUED)}"
+        )
 
 
 def check_names(kind: str, names: Iterable[str], known: Collection[str], where: str = "") -> None:

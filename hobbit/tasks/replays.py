@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from hobbit.api import Past
+from hobbit.api import Context, Past, Records
 from hobbit.assembly import Assembly, assemble
-from hobbit.errors import HobbitError
+from hobbit.errors import ConfigError, HobbitError
 from hobbit.geometry import Geometry
 from hobbit.report.measures import Measures, Replayed, measure
 from hobbit.report.progress import Progress
@@ -16,6 +16,7 @@ from hobbit.setup import Setup
 from hobbit.tasks.routing import is_bundled
 from hobbit.trace import Trace
 from hobbit.trace.past import bundled_past, past_of
+from hobbit.trace.queue import QueuedTrace, queued
 from hobbit.trace.replay import future_of, replay
 
 
@@ -47,11 +48,34 @@ def replay_setup(
 ) -> tuple[Measures, Assembly]:
     """Measures of `setup` on the recorded routing, on its device's clock, without weights.
 
-    The assembly is closed: it still tells what was decided while building it.
+    Where the setup has a queue, the sequences of `trace` are its requests. The assembly is closed: it still
+    tells what was decided while building it.
     """
+    past = past or past_beside(trace)
+    if setup.queue.waiting > 1:
+        trace = queue_of(trace, setup, geometry)
+        tokens = max(tokens, trace.kv_tokens)
     with assembled(trace, setup, geometry, tokens, past) as assembly:
         replay(trace, assembly.runtime)
         return measure(assembly.metrics, assembly.report(), assembly.context.blob_bytes), assembly
+
+
+def queue_of(trace: Trace, setup: Setup, geometry: Geometry) -> QueuedTrace:
+    """The sequences of `trace` as requests of the setup's queue, batched by its batcher.
+
+    Raises:
+        ConfigError: if there are fewer sequences than are to wait.
+    """
+    waiting = setup.queue.waiting
+    if trace.sequences < waiting:
+        raise ConfigError(
+            f"workload.waiting={waiting}, but the routing has {trace.sequences} sequences; lower it, or give "
+            "more sequences"
+        )
+    if setup.batcher is None:
+        raise ConfigError("a queue needs a batcher: give batcher=first_come")
+    known = Context(geometry, (), (), Records(geometry.shape), setup.seed, setup.deterministic)
+    return queued(trace, waiting, setup.queue.budget, setup.batcher.build(known))
 
 
 def past_beside(trace: Trace) -> Past:

@@ -41,6 +41,7 @@ def _simulate(
         trace=task.trace,
         sequences=trace.sequences,
         tokens=trace.tokens,
+        queue=config.workload.queue(),
         measures=measures,
         replayed=tuple(replayed),
     )

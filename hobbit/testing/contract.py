@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hobbit.api import (
+    BatcherComponent,
     CacheComponent,
     Component,
     DeviceComponent,
@@ -13,6 +14,7 @@ from hobbit.api import (
     QuantizerComponent,
     RouterComponent,
 )
+from hobbit.testing.batchers import check_batcher
 from hobbit.testing.caches import check_cache
 from hobbit.testing.loaders import check_loader
 from hobbit.testing.prefetchers import check_prefetcher
@@ -47,6 +49,8 @@ def _check_of(chosen: Component) -> Callable[[Scene], None]:
             return lambda scene: check_cache(chosen, scene)
         case RouterComponent():
             return lambda scene: check_router(chosen, scene)
+        case BatcherComponent():
+            return lambda scene: check_batcher(chosen, scene)
         case QuantizerComponent():
             from hobbit.testing.quantizers import check_quantizer
 

@@ -45,6 +45,30 @@ def cut(trace: Trace, prompt: int, decode: int) -> Trace:
     )
 
 
+def pieces(trace: Trace, prompt: int, decode: int, count: int) -> Trace:
+    """`count` requests out of `trace`: stretches of its sequences, each as one `cut` from there would be.
+
+    Raises:
+        TraceError: if it does not hold so many.
+    """
+    length = prompt + decode
+    starts = [
+        start + place * length
+        for start, tokens in zip(trace.sequence_starts.tolist(), trace.lengths.tolist(), strict=True)
+        for place in range(tokens // length)
+    ][:count]
+    if len(starts) < count:
+        raise TraceError(
+            f"it holds {len(starts)} requests of {prompt} + {decode} tokens, fewer than {count}; let fewer "
+            "wait, ask for shorter ones, or take a geometry whose routing is generated"
+        )
+    rows = np.concatenate([np.arange(start, start + length) for start in starts])
+    passes = np.array([0, *range(prompt, length)], np.int64)
+    places = np.arange(count, dtype=np.int64) * length
+    parts: dict[str, Any] = {name: _part(getattr(trace, name), rows) for name in _BY_TOKEN}
+    return replace(trace, pass_starts=(places[:, None] + passes).ravel(), sequence_starts=places, **parts)
+
+
 def joined(traces: Sequence[Trace]) -> Trace:
     """The sequences of all `traces`, one after the other; the header is the first's, with all domains.
 
@@ -76,7 +100,7 @@ def _prompts(trace: Trace) -> list[int]:
     return [int(ends[n + 1] - ends[n]) for n in first]
 
 
-def _part(array: npt.NDArray[Any] | None, rows: slice) -> npt.NDArray[Any] | None:
+def _part(array: npt.NDArray[Any] | None, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
     return None if array is None else array[rows]
 
 

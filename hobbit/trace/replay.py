@@ -21,10 +21,11 @@ def replay(trace: Trace, runtime: Runtime, sequences: Iterable[int] | None = Non
             sequence.
     """
     _check_fit(trace, runtime)
+    beginnings = set(trace.sequence_starts.tolist())
     for span in trace.passes(sequences):
-        if span.context == 0:
+        if span.start in beginnings:
             runtime.begin_sequence()
-        runtime.begin_pass(span.stop - span.start, span.context)
+        runtime.begin_pass(span.stop - span.start, span.context, span.requests)
         for layer, routing in enumerate(trace.routings(span, runtime.depth)):
             runtime.layer(layer, routing, None)
         runtime.end_pass()

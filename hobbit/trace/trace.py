@@ -20,12 +20,16 @@ from hobbit.trace.header import TraceHeader
 
 
 class Pass(NamedTuple):
-    """One forward pass: tokens start..stop of the trace, after `context` tokens of the same sequence."""
+    """One forward pass: tokens start..stop of the trace, after `context` tokens of the same sequence.
+
+    In a queue it may hold one token each of several `requests`; `context` is then the sum of theirs.
+    """
 
     sequence: int
     start: int
     stop: int
     context: int
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

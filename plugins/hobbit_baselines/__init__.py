@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hobbit.api import CacheComponent, LoaderComponent, PrefetcherComponent, RouterComponent, hookimpl
+from hobbit.api import (
+    BatcherComponent,
+    CacheComponent,
+    LoaderComponent,
+    PrefetcherComponent,
+    RouterComponent,
+    hookimpl,
+)
 from hobbit_baselines.adaptive_gate import AdaptiveGateComponent
 from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
 from hobbit_baselines.balanced import BalancedComponent
@@ -13,8 +20,10 @@ from hobbit_baselines.cache_conditional import CacheConditionalComponent
 from hobbit_baselines.eam_cache import EamCacheComponent
 from hobbit_baselines.eam_prefetch import EamPrefetchComponent
 from hobbit_baselines.edgemoe_cache import EdgeMoeComponent
+from hobbit_baselines.expert_aware import ExpertAwareComponent
 from hobbit_baselines.fate import FateComponent
 from hobbit_baselines.fiddler import FiddlerComponent
+from hobbit_baselines.first_come import FirstComeComponent
 from hobbit_baselines.first_layers import FirstLayersComponent
 from hobbit_baselines.host import HostComponent
 from hobbit_baselines.least_stale import LeastStaleComponent
@@ -96,3 +105,9 @@ def hobbit_caches() -> Iterable[type[CacheComponent]]:
 def hobbit_routers() -> Iterable[type[RouterComponent]]:
     """The routing as the model's router gave it, and three ways to change it."""
     return [PassthroughComponent, AdaptiveGatingComponent, CacheConditionalComponent, PregateComponent]
+
+
+@hookimpl
+def hobbit_batchers() -> Iterable[type[BatcherComponent]]:
+    """Waiting tokens in order of arrival, or together with those that share their experts."""
+    return [FirstComeComponent, ExpertAwareComponent]

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hobbit_baselines.belady import BeladyComponent
-from hobbit_baselines.expert_batches import expert_aware, experts_per_batch, first_come
+from hobbit_baselines.expert_aware import ExpertAware
+from hobbit_baselines.first_come import FirstCome
 from hobbit_baselines.lru import LruComponent
 from hobbit_baselines.oracle import Oracle, OracleComponent
 from hobbit_baselines.random_cache import RandomComponent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hobbit.api import HIGH, CacheComponent, Context, Demand, ExpertKey, PoolView, PrefetchPlan
+from hobbit.api import HIGH, CacheComponent, Context, Demand, ExpertKey, PoolView, PrefetchPlan, no_past
 from hobbit.assembly import assemble
 from hobbit.config.compose import compose
 from hobbit.errors import ConfigError, TraceError
+from hobbit.report.measures import Measures
+from hobbit.tasks.replays import replay_setup
 from hobbit.testing.stand_ins import Holding
-from hobbit.trace import bundled_trace
+from hobbit.trace import Trace, bundled_trace
+from hobbit.trace.cut import joined, pieces
 from hobbit.trace.replay import future_of, replay
 from tests.baselines.serving import hit_ratio
 
@@ -103,29 +109,72 @@ def test_the_preset_never_misses_while_decoding(device: str) -> None:
     assert assembly.metrics.decode.prefetches_used == sum(assembly.metrics.decode.prefetches) > 0
 
 
+def line_of(routes: list[int]) -> npt.NDArray[np.int64]:
+    """Tokens of a model with one layer, one expert each, [W, 1, 1]."""
+    return np.array(routes, np.int64)[:, None, None]
+
+
 routes = st.lists(st.integers(0, 7), min_size=1, max_size=40)
 
 
 @given(routes=routes, budget=st.integers(1, 12))
 def test_every_token_is_in_one_full_batch(routes: list[int], budget: int) -> None:
-    for arrange in (expert_aware, first_come):
-        batches = list(arrange(routes, budget))
+    for batcher in (ExpertAware(), FirstCome()):
+        batches = batcher.arrange(line_of(routes), budget)
         assert sorted(chain(*batches)) == list(range(len(routes)))
         assert all(len(batch) == budget for batch in batches[:-1])
 
 
 def test_the_longest_queue_goes_first() -> None:
-    assert list(expert_aware([1, 0, 1, 2, 1, 0], 4)) == [[0, 2, 4, 1], [5, 3]]
-    assert list(first_come([1, 0, 1, 2, 1, 0], 4)) == [[0, 1, 2, 3], [4, 5]]
+    line = line_of([1, 0, 1, 2, 1, 0])
+    assert ExpertAware().arrange(line, 4) == [[0, 2, 4, 1], [5, 3]]
+    assert FirstCome().arrange(line, 4) == [[0, 1, 2, 3], [4, 5]]
 
 
-def test_batches_by_expert_need_fewer_experts_on_bundled_routes() -> None:
-    trace = bundled_trace("books")
-    heaviest = trace.weights.argmax(axis=2)[..., None]
-    chosen = np.take_along_axis(trace.experts.astype(np.int64), heaviest, axis=2)[..., 0]  # [T, L]
-    lines = [chosen[start : start + 32, 16].tolist() for start in range(0, 832, 32)]  # 32 tokens wait
-    aware, queued = (
-        np.mean([experts_per_batch(list(arrange(line, 16)), line) for line in lines])
-        for arrange in (expert_aware, first_come)
-    )
-    assert aware < 0.8 * queued, "published: 3.51 against 5.08"
+@given(routes=routes, budget=st.integers(1, 12), layers=st.integers(1, 3))
+def test_with_one_route_for_all_layers_batches_are_those_of_the_published_queues(
+    routes: list[int], budget: int, layers: int
+) -> None:
+    queues = {
+        expert: [t for t, route in enumerate(routes) if route == expert] for expert in sorted(set(routes))
+    }
+    published: list[list[int]] = []
+    while any(queues.values()):
+        batch: list[int] = []
+        while len(batch) < budget and any(queues.values()):
+            longest = max(queues.values(), key=len)
+            taken = longest[: budget - len(batch)]
+            del longest[: len(taken)]
+            batch += taken
+        published.append(batch)
+    assert ExpertAware().arrange(line_of(routes).repeat(layers, axis=1), budget) == published
+
+
+def test_the_next_token_is_the_one_that_adds_the_fewest_experts_over_all_layers() -> None:
+    line = np.array([[[0, 1], [0, 1]], [[2, 3], [2, 3]], [[0, 1], [0, 2]], [[0, 2], [2, 3]]])  # [W, L, K]
+    assert ExpertAware().arrange(line, 2) == [[2, 0], [3, 1]]
+
+
+def one_route(trace: Trace) -> Trace:
+    """As Read-ME's models route: one expert a token, in every layer the same; here layer 16's heaviest."""
+    chosen = np.take_along_axis(trace.experts, trace.weights.argmax(axis=2)[..., None], axis=2)  # [T, L, 1]
+    routes = np.ascontiguousarray(np.broadcast_to(chosen[:, 16:17], chosen.shape))
+    header = replace(trace.header, top_k=1, depth=0)
+    weights = np.ones_like(routes, np.float32)
+    return replace(trace, header=header, experts=routes, weights=weights, logits=None, lookahead=None)
+
+
+def served(batcher: str, trace: Trace) -> Measures:
+    config = compose(["policy=readme", f"batcher={batcher}", "device=rtx4090", "workload.waiting=32"])
+    geometry = replace(config.geometry, top_k=1)
+    return replay_setup(trace, config.setup(), geometry, 0, no_past)[0]
+
+
+def test_a_queue_batched_by_expert_needs_fewer_experts_and_ends_sooner() -> None:
+    trace = one_route(joined([pieces(bundled_trace(domain), 16, 16, 16) for domain in ("books", "code")]))
+    queued, aware = (served(batcher, trace) for batcher in ("first_come", "expert_aware"))
+    assert queued.batch_tokens == aware.batch_tokens == 16
+    assert aware.batch_experts < 0.8 * queued.batch_experts, "published: 3.51 against 5.08"
+    assert aware.loads < queued.loads
+    assert aware.decode_tokens_per_s > queued.decode_tokens_per_s
+    assert served("expert_aware", trace) == aware

@@ -17,7 +17,7 @@ from hobbit.errors import ConfigError
         ("task=rnu", "no task is called 'rnu'; did you mean 'run'?"),
         ("geometry=", "no geometry is called ''; known: "),
         ("promt=hi", "no option is called 'promt'; did you mean 'prompt'?"),
-        ("+zzz=1", "no option is called 'zzz'; known: cache, "),
+        ("+zzz=1", "no option is called 'zzz'; known: batcher, "),
         ("cache=lru cache.low_sare=1", "no option is called 'cache.low_sare'; did you mean 'low_share'?"),
         ("cache=lru +cache.low_sare=1", "no option is called 'cache.low_sare'; did you mean 'low_share'?"),
         ("memory.devise=12GB", "no option is called 'memory.devise'; did you mean 'device'?"),

@@ -25,7 +25,7 @@ def test_discovery_has_no_problems() -> None:
 
 def test_every_seam_has_a_component() -> None:
     kinds = {component.kind for component in COMPONENTS}
-    assert kinds == {"loader", "prefetcher", "cache", "quantizer", "device", "router"}
+    assert kinds == {"loader", "prefetcher", "cache", "quantizer", "device", "router", "batcher"}
 
 
 def test_listing_imports_no_torch() -> None:

@@ -29,7 +29,7 @@ class Witness(Observer):
     def begin_sequence(self) -> None:
         self.sequences += 1
 
-    def begin_pass(self, tokens: int, context: int) -> None:
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
         self.passes.append((tokens, context))
 
     def layer(self, event: LayerEvent) -> None:

@@ -79,8 +79,13 @@ def _check(
             raise ConfigError(
                 f"task=compare needs a virtual clock; device={name} has none: try devices=[orin]"
             )
+    waiting = config.workload.queue().waiting
+    if waiting > 1 and task.live:
+        raise ConfigError(
+            f"task.live=true runs one request at a time, not workload.waiting={waiting}; leave one out"
+        )
     for geometry in geometries.values():
-        check_lengths(tuple(task.traces), geometry.shape, config.workload.lengths(), config.seed)
+        check_lengths(tuple(task.traces), geometry.shape, config.workload.lengths(), config.seed, waiting)
 
 
 def _row(

@@ -47,7 +47,7 @@ def _blank(spec: CellSpec) -> Cell:
         policy=spec.policy,
         device=spec.device,
         geometry=spec.geometry,
-        workload=spec.config.workload.name,
+        workload=spec.config.workload.label,
         comparison=spec.comparison,
         prompt_tokens=spec.lengths.prompt,
         decode_tokens=spec.lengths.decode,
@@ -56,7 +56,8 @@ def _blank(spec: CellSpec) -> Cell:
 
 def _measured(spec: CellSpec, quality: CellQuality | None) -> Cell:
     tokens, shape = sum(spec.lengths), spec.config.geometry.shape
-    routing = workload_routing(spec.traces, shape, spec.lengths, spec.config.seed)
+    waiting = spec.config.workload.waiting
+    routing = workload_routing(spec.traces, shape, spec.lengths, spec.config.seed, waiting)
     bundled = is_bundled(routing.trace)
     config, notes = _fitted(spec, routing, bundled)
     measures, assembly = replay_setup(routing.trace, config.setup(), config.geometry, tokens, routing.past)

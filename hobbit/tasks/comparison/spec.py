@@ -66,6 +66,7 @@ def own_values(policy: str, config: HobbitConfig) -> list[object]:
     """What tells one row of a table from another: every option of its components, its device and geometry."""
     parts = (
         config.device, config.loader, config.prefetcher, config.cache, config.quantizer, config.router,
+        config.batcher,
     )  # fmt: skip
     return [policy, parts, config.transfers, config.precision, config.geometry]
 
