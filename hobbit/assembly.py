@@ -32,6 +32,7 @@ from hobbit.errors import ConfigError
 from hobbit.host_plan import HostPlan, HostRequest
 from hobbit.memory import MemoryPlan, plan_memory
 from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
+from hobbit.runtime.governor import GovernedPrefetcher, PrefetchGovernor
 from hobbit.setup import Setup
 from hobbit.sizes import format_size, parse_budget, parse_size
 
@@ -64,7 +65,8 @@ class Assembly:
     """A runtime with what was decided while building it. `close` gives memory and threads back.
 
     `start` is the device's report before the first pass, when the experts of a warm cache are in place;
-    `host` what experts take of the host's memory, where that was planned.
+    `host` what experts take of the host's memory, where that was planned. `governor`
+    watches over prefetching where the run need not be deterministic.
     """
 
     runtime: Runtime
@@ -73,9 +75,16 @@ class Assembly:
     context: Context
     quantizer: Quantizer
     source: ExpertSource | None
-    notes: list[str]
+    decided: list[str]
     start: DeviceReport
     host: HostPlan | None = None
+    governor: PrefetchGovernor | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """For the user: what was decided while building it, and what became of prefetching so far."""
+        governed = self.governor.note() if self.governor else None
+        return [*self.decided, *([governed] if governed else [])]
 
     def report(self) -> DeviceReport:
         """What the passes have taken so far; placing experts before them is not counted."""
@@ -182,8 +191,13 @@ def _connect(
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
     _prepare(parts, setup, plan, live)
     metrics = Metrics(len(context.precisions), device)
+    prefetcher, governor = parts.prefetcher, None
+    if not setup.deterministic:
+        governor = PrefetchGovernor(lambda: device.report().stall_ns)
+        prefetcher = GovernedPrefetcher(prefetcher, governor)
+        observers = (governor, *observers)
     runtime = Runtime(
-        shape, device, parts.loader, parts.prefetcher, parts.cache, parts.router, context.records, residency,
+        shape, device, parts.loader, prefetcher, parts.cache, parts.router, context.records, residency,
         transfers, (metrics, *observers),
     )  # fmt: skip
     notes = [*context.notes, *plan.warnings, *(live.notes if live else ())]
@@ -191,8 +205,10 @@ def _connect(
     if placed:
         notes.append(f"{placed} experts placed before the first token")
     start = _report(device, parts.source)
-    host = live.host if live else None
-    return Assembly(runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start, host)
+    return Assembly(
+        runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start,
+        live.host if live else None, governor,
+    )  # fmt: skip
 
 
 def _report(device: Device, source: ExpertSource | None) -> DeviceReport:

@@ -42,9 +42,9 @@ class Tally(Observer):
         self.prefill, self.decode = Counts(), Counts()
         self._counts = self.prefill
 
-    def begin_pass(self, tokens: int, context: int) -> None:
+    def begin_pass(self, tokens: int, context: int, requests: int) -> None:
         """Choose the phase."""
-        self._counts = self.prefill if context == 0 or tokens > 1 else self.decode
+        self._counts = self.prefill if context == 0 or tokens > requests else self.decode
         self._counts.tokens += tokens
 
     def layer(self, event: LayerEvent) -> None:

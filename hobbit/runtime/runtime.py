@@ -42,8 +42,8 @@ class Runtime:
     """One policy at work on one device. Build it with `hobbit.assembly.assemble`.
 
     A pass is `begin_pass`, then `layer` for each of the L layers in order, then `end_pass`; a sequence is
-    `begin_sequence` and its passes. `batch` is how many sequences run side by side in one; `depth` is how many layers of look-ahead logits the router transform and
-    the prefetcher want.
+    `begin_sequence` and its passes. `batch` is how many sequences run side by side in a pass. `depth` is how
+    many layers of look-ahead logits the router transform and the prefetcher want.
     """
 
     def __init__(
