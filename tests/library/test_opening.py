@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import hobbit
+from hobbit.cli.main import main
 from hobbit.engine.anatomy import find_layers
+from hobbit.engine.opening import open_model
 from hobbit.errors import BudgetError, ConfigError, ModelError
 from tests.engine.families import tiny_model
 from tests.engine.runs import continue_greedily, prompts
@@ -168,3 +171,23 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
 def test_importing_is_light() -> None:
     code = "import sys, hobbit; dir(hobbit); hobbit.__version__; print({'torch', 'hydra'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize("kind", ["streamed", "bundle"])
+def test_experts_may_stay_on_the_disk(
+    kind: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large checkpoint is opened without its experts, a bundle always; a budget of host memory holds."""
+    path, plain, host = checkpoint, tiny_model("qwen3_moe"), "memory.host=2MB"
+    if kind == "bundle":
+        path, host = tmp_path / "bundle", "memory.host=1MB"  # less than the experts
+        assert main(["convert", f"model={checkpoint}", "task.precisions=[native]", f"out={path}"]) == 0
+    else:
+        monkeypatch.setattr("hobbit.engine.opening.open_model", partial(open_model, streamed=0))
+    model = hobbit.load(path, policy="hobbit_lossless", options=[host], **HALF)
+    assert torch.equal(tokens(model), tokens(plain))
+    assert not model.hobbit.detach()
+    with pytest.raises(ModelError, match="attach a runtime"):
+        model(IDS)
+    with hobbit.attach(model, policy="lru", options=[host], **HALF).hobbit:
+        assert torch.equal(tokens(model), tokens(plain))
