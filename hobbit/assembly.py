@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hobbit.api import (
-    Allocation,
     BlobLayout,
     CachePolicy,
     Context,
     Device,
     DeviceComponent,
     DeviceReport,
-    ExpertKey,
     ExpertSource,
     Geometry,
     Loader,
@@ -28,17 +26,21 @@ from hobbit.api import (
     TensorSpec,
     no_past,
 )
-from hobbit.errors import ConfigError
+from hobbit.errors import ConfigError, SlotMemoryError
 from hobbit.host_plan import HostPlan, HostRequest
-from hobbit.memory import MemoryPlan, plan_memory
+from hobbit.memory import MemoryPlan, first_residents, plan_memory, share_slots
 from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
 from hobbit.runtime.governor import GovernedPrefetcher, PrefetchGovernor
 from hobbit.setup import Setup
-from hobbit.sizes import format_size, parse_budget, parse_size
+from hobbit.sizes import format_size, parse_budget
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+USABLE = 0.95
+"""Share of a device's free memory that slots may take when it has less than was planned."""
 
 
 class LiveExperts(Protocol):
@@ -186,10 +188,10 @@ def _connect(
     context, device, staging = parts.context, parts.device, parts.prefetcher.staging
     shape = context.shape
     plan = _plan(setup, context, parts.cache, tokens, staging)
-    allocations = _allocations(plan, parts.cache, context.geometry)
+    plan = _prepare(parts, setup, plan, tokens, live)
+    allocations = share_slots(plan, parts.cache, context.geometry)
     residency = Residency(shape, allocations, parts.cache, staging)
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
-    _prepare(parts, setup, plan, live)
     metrics = Metrics(len(context.precisions), device)
     prefetcher, governor = parts.prefetcher, None
     if not setup.deterministic:
@@ -201,7 +203,7 @@ def _connect(
         transfers, (metrics, *observers),
     )  # fmt: skip
     notes = [*context.notes, *plan.warnings, *(live.notes if live else ())]
-    placed = transfers.warm(_first_residents(parts.cache, allocations))
+    placed = transfers.warm(first_residents(parts.cache, allocations))
     if placed:
         notes.append(f"{placed} experts placed before the first token")
     start = _report(device, parts.source)
@@ -219,32 +221,31 @@ def _report(device: Device, source: ExpertSource | None) -> DeviceReport:
     return report
 
 
-def _first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> list[ExpertKey]:
-    """Who is to be resident before the first token, level by level, best first."""
-    return [
-        ExpertKey(layer, expert, level)
-        for level, allocation in enumerate(allocations)
-        for layer, expert in cache.warm(level, allocation)
-    ]
+def _prepare(
+    parts: _Parts, setup: Setup, plan: MemoryPlan, tokens: int, live: LiveExperts | None
+) -> MemoryPlan:
+    """Open the source of the live model's blobs, if there is one, and let the device allocate its slots.
 
-
-def _prepare(parts: _Parts, setup: Setup, plan: MemoryPlan, live: LiveExperts | None) -> None:
-    """Open the source of the live model's blobs, if there is one, and let the device allocate its slots."""
-    block_bytes = _block_bytes(setup)
+    Returns the plan in force: where the device has less memory than it said, one for what it has.
+    """
     specs = live.specs() if live else parts.context.geometry.expert_tensors()
     layouts = tuple(parts.quantizer.layout(specs, precision) for precision in parts.context.precisions)
-    slots = SlotLayout((plan.slots[0] + parts.prefetcher.staging, *plan.slots[1:]), layouts)
+    staging = parts.prefetcher.staging
+    slots = SlotLayout((plan.slots[0] + staging, *plan.slots[1:]), layouts)
     if live is not None:
         request = _host_request(setup, slots, parts.context.shape)
         parts.source = live.source(parts.quantizer, layouts, request)
-    parts.device.prepare(slots, parts.quantizer, parts.source, block_bytes)
-
-
-def _block_bytes(setup: Setup) -> int:
-    """Bytes after which an urgent copy may interrupt a prefetch; 0: never."""
-    if setup.transfers.block == "auto":
-        return parse_size(setup.device.block, "device.block")
-    return parse_size(setup.transfers.block, "transfers.block")
+    try:
+        parts.device.prepare(slots, parts.quantizer, parts.source, setup.block_bytes)
+    except SlotMemoryError as error:
+        lacking = slots.nbytes - int(error.free * USABLE)
+        if not error.free or lacking <= 0:
+            raise
+        plan = _plan(setup, parts.context, parts.cache, tokens, staging, lacking)
+        slots = SlotLayout((plan.slots[0] + staging, *plan.slots[1:]), layouts)
+        parts.context.notes.append(f"{error}; went on with {format_size(slots.nbytes)}, all that is free")
+        parts.device.prepare(slots, parts.quantizer, parts.source, setup.block_bytes)
+    return plan
 
 
 def _host_request(setup: Setup, slots: SlotLayout, shape: RoutingShape) -> HostRequest:
@@ -280,7 +281,10 @@ def _blob_bytes(quantizer: Quantizer, geometry: Geometry, precisions: Sequence[s
         return (high,)
 
 
-def _plan(setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int) -> MemoryPlan:
+def _plan(
+    setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int, lacking: int = 0
+) -> MemoryPlan:
+    """Spend the budget, less `lacking` bytes that the device turned out not to have."""
     geometry, levels = context.geometry, len(context.precisions)
     capacity = setup.device.capacity_bytes()
     if setup.memory.device != "auto":
@@ -300,19 +304,6 @@ def _plan(setup: Setup, context: Context, cache: CachePolicy, tokens: int, stagi
             )
         capacity = max(capacity, needed)
     return plan_memory(
-        geometry, context.blob_bytes, capacity, reserve, setup.cache.low_share, staging, levels,
+        geometry, context.blob_bytes, capacity - lacking, reserve, setup.cache.low_share, staging, levels,
         None if cache.keeps else geometry.top_k, setup.cache.low_everywhere,
     )  # fmt: skip
-
-
-def _allocations(plan: MemoryPlan, cache: CachePolicy, geometry: Geometry) -> list[Allocation]:
-    allocations = [cache.allocate(level, slots, geometry.shape) for level, slots in enumerate(plan.slots)]
-    for slots, allocation in zip(plan.slots, allocations, strict=True):
-        if allocation.total != slots or len(allocation.slots) not in (1, geometry.layers):
-            raise ConfigError(
-                f"the cache policy shared {slots} slots as {allocation.slots}: give one pool, or one for "
-                f"each of the {geometry.layers} layers, {slots} slots in all"
-            )
-        if min(allocation.slots) < 1:
-            raise ConfigError(f"the cache policy left a layer without slots: {allocation.slots}")
-    return allocations

@@ -43,6 +43,14 @@ class DeviceError(HobbitError):
     """A device that is absent or failed."""
 
 
+class SlotMemoryError(DeviceError):
+    """Slots that a device cannot allocate; `free` bytes would still fit (0: not known)."""
+
+    def __init__(self, message: str, free: int = 0) -> None:
+        super().__init__(message)
+        self.free = free
+
+
 class PluginError(HobbitError):
     """A plugin that breaks a rule of the registry: a duplicate or malformed component."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hobbit.api import Allocation, CachePolicy, ExpertKey
 from hobbit.errors import BudgetError, ConfigError
 from hobbit.geometry import Geometry
 from hobbit.sizes import format_size
@@ -166,3 +168,26 @@ def _warnings(geometry: Geometry, slots: tuple[int, ...], max_slots: int | None)
         f"(top-{geometry.top_k} x {geometry.layers} layers): one global LRU would scan them and hit nothing"
     )
     return (text,)
+
+
+def share_slots(plan: MemoryPlan, cache: CachePolicy, geometry: Geometry) -> list[Allocation]:
+    """The slots of each level as the cache policy shares them. Raises ConfigError if it miscounts."""
+    allocations = [cache.allocate(level, slots, geometry.shape) for level, slots in enumerate(plan.slots)]
+    for slots, allocation in zip(plan.slots, allocations, strict=True):
+        if allocation.total != slots or len(allocation.slots) not in (1, geometry.layers):
+            raise ConfigError(
+                f"the cache policy shared {slots} slots as {allocation.slots}: give one pool, or one for "
+                f"each of the {geometry.layers} layers, {slots} slots in all"
+            )
+        if min(allocation.slots) < 1:
+            raise ConfigError(f"the cache policy left a layer without slots: {allocation.slots}")
+    return allocations
+
+
+def first_residents(cache: CachePolicy, allocations: Sequence[Allocation]) -> list[ExpertKey]:
+    """Who is to be resident before the first token, level by level, best first."""
+    return [
+        ExpertKey(layer, expert, level)
+        for level, allocation in enumerate(allocations)
+        for layer, expert in cache.warm(level, allocation)
+    ]

@@ -13,6 +13,7 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
+from hobbit.sizes import parse_size
 from hobbit.types import RecordScope
 
 
@@ -72,6 +73,13 @@ class Setup:
     deterministic: bool = True
     batcher: BatcherComponent | None = None
     queue: QueueOptions = field(default_factory=QueueOptions)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes after which an urgent copy may interrupt a prefetch; 0: never."""
+        if self.transfers.block == "auto":
+            return parse_size(self.device.block, "device.block")
+        return parse_size(self.transfers.block, "transfers.block")
 
     @property
     def needs_future(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from hobbit.api import BlobLayout, Quantizer, SlotLayout
 from hobbit.api.quantizer import NATIVE
 from hobbit.blob import PAGE, stride_of
-from hobbit.errors import DeviceError
+from hobbit.errors import SlotMemoryError
 from hobbit.sizes import format_size
 
 
@@ -18,19 +18,20 @@ class SlotArena:
 
     torch aligns allocations to at least ALIGNMENT, and blob sizes are multiples of it: each slot is aligned.
     Slots in host memory start on a page, so that a disk may fill them directly.
-    Raises DeviceError when `device` is short of memory.
+    Raises SlotMemoryError when `device` is short of memory.
     """
 
     def __init__(self, layout: SlotLayout, quantizer: Quantizer, device: torch.device) -> None:
+        self._levels: list[_Level] = []
         try:
-            self._levels = [
-                _Level(slots, blob, quantizer, device)
-                for slots, blob in zip(layout.slots, layout.layouts, strict=True)
-            ]
+            for slots, blob in zip(layout.slots, layout.layouts, strict=True):
+                self._levels.append(_Level(slots, blob, quantizer, device))
         except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-            raise DeviceError(
+            self._levels.clear()
+            raise SlotMemoryError(
                 f"device={device.type} cannot allocate {format_size(layout.nbytes)} of expert slots; "
-                "set a smaller memory.device"
+                "set a smaller memory.device",
+                free_bytes(device),
             ) from error
 
     def pool(self, level: int) -> torch.Tensor:
@@ -44,6 +45,14 @@ class SlotArena:
     def tensors(self, level: int, slot: int) -> Mapping[str, torch.Tensor]:
         """The tensors of the expert in the slot: lasting views where native, else decoded now."""
         return self._levels[level].tensors(slot)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of a GPU that nobody has now; 0 where it cannot be told."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 class _Level:
