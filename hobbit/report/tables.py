@@ -23,9 +23,14 @@ _MARGIN = 0.1  # a unit is too large if the largest value is less than this of i
 
 
 def memory_table(scene: Scene) -> Table:
-    """What the device's memory is spent on."""
+    """What the memory of device and host is spent on."""
+    return budget_table(scene.memory)
+
+
+def budget_table(rows: Iterable[tuple[str, int, str]]) -> Table:
+    """Rows of a budget: what, bytes, a note."""
     table = empty_table("what", ">size", "note")
-    for what, nbytes, note in scene.memory:
+    for what, nbytes, note in rows:
         table.add_row(what, format_size(nbytes), note)
     return table
 

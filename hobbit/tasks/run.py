@@ -14,6 +14,7 @@ from hobbit.config.schema import HobbitConfig, Output
 from hobbit.engine.generation import Generation
 from hobbit.engine.quality import Passage
 from hobbit.engine.session import Session
+from hobbit.report.budget import show_budget
 from hobbit.report.output import emit
 from hobbit.report.progress import Progress
 from hobbit.report.run_report import RunReport
@@ -47,6 +48,7 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
         progress.stage("encoding the experts")
         with live.open(future=future) as session:
             progress.clear()
+            show_budget(session.assembly)
             generation = stream(live, session, prompt, config.output is Output.text and config.out is None)
             report = _report(live, session, generation, others, passages, progress)
     emit(report, config.output, config.out)

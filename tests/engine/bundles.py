@@ -18,15 +18,17 @@ from hobbit.store.bundle import BlobFile, BundleIndex, BundleLevel
 COPIED = ("*.json", "*.txt", "*.jinja")
 
 
-def tiny_bundle(checkpoint: Path, folder: Path, precisions: Sequence[str] = ("native", "int4")) -> Path:
-    """`checkpoint` as a bundle in `folder`, made with quanto's defaults."""
+def tiny_bundle(
+    checkpoint: Path, folder: Path, precisions: Sequence[str] = ("native", "int4"), group_size: int = 64
+) -> Path:
+    """`checkpoint` as a bundle in `folder`, made with quanto."""
     (folder / "experts").mkdir(parents=True)
     with CheckpointReader(checkpoint) as reader:
         shape = reader.shape
         geometry = Geometry(layers=shape.layers, experts=shape.experts, top_k=shape.top_k)
         component = discover().registry.get("quantizer", "quanto")
         context = Context(geometry, tuple(precisions), (), Records(shape))
-        quantizer: Quantizer = component().build(context)
+        quantizer: Quantizer = component(group_size=group_size).build(context)
         levels = tuple(_level(reader, quantizer, precision, folder) for precision in precisions)
         weights = {name: tensor.contiguous() for name, tensor in reader.weights()}
         save_file(weights, folder / "rest.safetensors", metadata={"format": "pt"})
