@@ -16,6 +16,9 @@ SEED = 0
 SPREAD = 0.02
 """Standard deviation of the weights, the family's own initialisation."""
 
+EMBEDDED = 1.0
+"""That of the embeddings: were it SPREAD, attention would drown the token, and all would be routed alike."""
+
 BANK = 1 << 24
 """Random values that are drawn; every tensor is a stretch of them, from an offset of its own."""
 
@@ -71,7 +74,8 @@ class _Bank:
         self._next = (self._next + 1_000_003) % BANK
         repeats = -(-(count + self._next) // BANK)
         values = self._values if repeats == 1 else self._values.repeat(repeats)
-        return values[self._next : self._next + count].reshape(shape).clone()
+        drawn = values[self._next : self._next + count].reshape(shape)
+        return drawn * (EMBEDDED / SPREAD) if "embed_tokens" in name else drawn.clone()
 
 
 def _layer(config: OlmoeConfig, number: int) -> Iterator[tuple[str, tuple[int, ...]]]:

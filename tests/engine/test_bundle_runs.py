@@ -214,7 +214,7 @@ def test_a_file_cut_short_is_found_before_and_while_it_runs(checkpoint: Path, tm
         os.truncate(path, index.levels[0].stride)
         with pytest.raises(StoreError, match="the file ends at byte"):
             continue_greedily(model, *prompts(2, 24), TOKENS)
-    with pytest.raises(ModelError, match=r"native.bin has \d+ bytes where its blobs take"):
+    with pytest.raises(ModelError, match=r"native\S*.bin has \d+ bytes where its blobs take"):
         open_model(folder)
 
 
