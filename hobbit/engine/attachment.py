@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from hobbit.engine import experts
 from hobbit.engine.anatomy import MoELayer, find_layers
 from hobbit.engine.experts import AttachedLayer
+from hobbit.engine.families import router_answer
 from hobbit.engine.graphs import DecodeGraphs, Tape
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.passes import PassHooks
@@ -93,7 +94,9 @@ class Attachment:
         """Pass the router's logits on with the routing from now on, where routers give them."""
         for layer, attached in zip(self.layers, self._attached, strict=True):
             if layer.router is not None:
-                self._handles.append(layer.router.register_forward_hook(_catcher(attached)))
+                self._handles.append(
+                    layer.router.register_forward_hook(_catcher(attached, layer.expert_count))
+                )
         self._forget_graphs()
 
     def record_steps(self, tape: Tape) -> None:
@@ -184,9 +187,12 @@ def _disable_compile(model: PreTrainedModel, value: bool | None) -> bool | None:
     return before
 
 
-def _catcher(attached: AttachedLayer) -> Any:
+def _catcher(attached: AttachedLayer, experts: int) -> Any:
     def catch(router: nn.Module, args: tuple[object, ...], output: object) -> None:
+        answer = router_answer(output, experts)
         logits = output[0] if isinstance(output, tuple) else output
+        if answer is not None:
+            logits = answer.logits
         attached.logits = logits if isinstance(logits, torch.Tensor) else None
 
     return catch

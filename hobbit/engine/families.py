@@ -7,7 +7,9 @@ that lack a flag get its default here. A family that needs more gets it here and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import nn
 
 ROUTER_NAMES = ("gate", "router")
@@ -64,6 +66,31 @@ def router_of(block: nn.Module) -> nn.Module | None:
     """The router of an MoE block, None if it has no child of a known name."""
     children = dict(block.named_children())
     return next((children[name] for name in ROUTER_NAMES if name in children), None)
+
+
+class RouterAnswer(NamedTuple):
+    """What a router says of T tokens: logits [T, E], weights [T, K] and indices [T, K] of the chosen."""
+
+    logits: torch.Tensor
+    weights: torch.Tensor
+    experts: torch.Tensor
+
+
+def router_answer(output: object, expert_count: int) -> RouterAnswer | None:
+    """The answer in a router's `output`; None if there is none.
+
+    The order is (logits, weights, indices), but GraniteMoE's in transformers 5.17 answered backwards.
+    """
+    if not isinstance(output, tuple) or len(output) != 3:
+        return None
+    if not all(isinstance(part, torch.Tensor) and part.dim() == 2 for part in output):
+        return None
+    first, weights, last = output
+    answer = RouterAnswer(first, weights, last)
+    if first.dtype == torch.int64 and last.is_floating_point():
+        answer = RouterAnswer(last, weights, first)
+    fits = answer.logits.shape[1] == expert_count and answer.weights.shape == answer.experts.shape
+    return answer if fits else None
 
 
 def top_k_of(*holders: object) -> int | None:

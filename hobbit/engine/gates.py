@@ -10,11 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
+
+from hobbit.engine.families import RouterAnswer, router_answer
 
 _PROBES = 16
 _SPREAD = 2.0
@@ -38,25 +39,28 @@ class LinearGate:
 
 @dataclass(frozen=True, slots=True)
 class ModuleGate:
-    """Asks the router's own module, with the tensors of its `block` that it takes beside its input."""
+    """Asks the router's own module for E `experts`, with the tensors of its `block` that it also takes."""
 
     router: nn.Module
+    experts: int
     block: nn.Module | None = None
     extras: tuple[str, ...] = ()
 
-    def ask(self, state: torch.Tensor) -> object:
-        """What the router answers to the gate input [T, d]."""
-        return self.router(state, *(getattr(self.block, name) for name in self.extras))
+    def ask(self, state: torch.Tensor) -> RouterAnswer | None:
+        """What the router answers to the gate input [T, d]; None if it does not answer as routers do."""
+        output = self.router(state, *(getattr(self.block, name) for name in self.extras))
+        return router_answer(output, self.experts)
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """log(weight) of the chosen experts, -inf for the others: [T, E], in the dtype of the logits."""
-        logits, weights, experts = cast(_Answer, self.ask(state))
+        answer = self.ask(state)
+        assert answer is not None  # it was tried when it was read
+        logits, weights, experts = answer
         written = weights.float().clamp_min(torch.finfo(torch.float32).tiny).log().to(logits.dtype)
         return torch.full_like(logits, float("-inf")).scatter(-1, experts, written)
 
 
 Gate = LinearGate | ModuleGate
-_Answer = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @torch.no_grad()
@@ -69,14 +73,14 @@ def read_gate(router: nn.Module | None, block: nn.Module | None = None) -> Gate 
     if router is None or not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         return None
     probes = _probes(weight)
-    gate = ModuleGate(router, block, _extras(router))
+    gate = ModuleGate(router, len(weight), block, _extras(router))
     try:
         answer = gate.ask(probes)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
         return None
-    if not isinstance(answer, tuple) or len(answer) != 3 or answer[0].shape != (_PROBES, len(weight)):
+    if answer is None or len(answer.logits) != _PROBES:
         return None
-    logits, weights, _ = cast(_Answer, answer)
+    logits, weights, _ = answer
     if _is_softmax(logits, weights):
         for dtype in (weight.dtype, torch.float32):
             linear_gate = LinearGate(weight.detach().to(dtype), _bias(router, dtype))

@@ -106,3 +106,40 @@ def test_a_router_in_float32_is_read_as_such() -> None:
     gate = read_gate(WideRouter(64, 8, bias=False).to(torch.bfloat16))
     assert isinstance(gate, LinearGate)
     assert gate.weight.dtype == torch.float32
+
+
+@torch.no_grad()
+def test_a_router_that_answers_backwards_is_read() -> None:
+    class Backwards(SigmoidRouter):
+        def forward(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            logits, weights, index = super().forward(state)
+            return index, weights, logits
+
+    torch.manual_seed(0)
+    gate = read_gate(Backwards())
+    torch.manual_seed(0)
+    other = read_gate(SigmoidRouter())
+    assert isinstance(gate, ModuleGate) and isinstance(other, ModuleGate)
+    state = torch.randn(6, 64)
+    assert torch.equal(gate.logits(state), other.logits(state))
+
+
+@torch.no_grad()
+def test_a_router_that_takes_a_tensor_of_its_block_is_read() -> None:
+    """As MiniMax-M2's."""
+
+    class Biased(SigmoidRouter):
+        def forward(  # type: ignore[override]
+            self, state: torch.Tensor, shift: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            return super().forward(state + shift)
+
+    block = nn.Module()
+    block.shift = nn.Buffer(torch.ones(64))
+    router = Biased()
+    gate = read_gate(router, block)
+    assert isinstance(gate, ModuleGate)
+    state = torch.randn(6, 64)
+    _, _, index = router(state, block.shift)
+    assert torch.equal(gate.logits(state).topk(2).indices.sort().values, index.sort().values)
+    assert read_gate(router) is None
