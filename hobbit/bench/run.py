@@ -21,7 +21,7 @@ from hobbit.bench.machine import Rates
 from hobbit.bench.replayed import ReplayedRouting
 from hobbit.bench.routing import BenchRouting
 from hobbit.bench.row import PolicyRow, Shares
-from hobbit.bench.split import Split, SplitClock, SplitDevice, SplitServer
+from hobbit.bench.split import FIRST, Split, SplitClock, SplitDevice, SplitServer
 from hobbit.bench.tally import Counts, Tally
 from hobbit.engine.attach import attach
 from hobbit.engine.attachment import Attachment
@@ -134,7 +134,7 @@ class Bench:
         runtime.device = SplitDevice(device, clock)
         try:
             with attachment.serving(SplitServer(server, clock)):
-                tokens, cache = min(self.plan.split, self.plan.tokens), self._cache(attachment)
+                tokens, cache = min(self.plan.split + FIRST - 1, self.plan.tokens), self._cache(attachment)
                 drive(self.model, self.plan.prompt, tokens, cache, clock.begin, clock.end)
         finally:
             runtime.device = device

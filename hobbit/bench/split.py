@@ -18,6 +18,9 @@ PARTS = ("model", "experts", "copies", "host", "runtime")
 """Attention, norms, routers, head and combination; resident and arrived experts; waiting for copies; host
 experts; the runtime's own Python."""
 
+FIRST = 3
+"""Steps that are not counted: the prompt's, one that warms up, one that is recorded where steps are."""
+
 _MODEL, _EXPERTS, _COPIES, _HOST, _RUNTIME = range(len(PARTS))
 
 
@@ -44,13 +47,14 @@ class Split:
 class SplitClock:
     """Charges the time since the last call to a part of a layer, once what was to be computed is."""
 
-    def __init__(self, layers: int, backend: Backend) -> None:
+    def __init__(self, layers: int, backend: Backend, first: int = FIRST) -> None:
         self._backend = backend
         self._spent: npt.NDArray[np.int64] = np.zeros((layers + 1, len(PARTS)), np.int64)
         self._last = 0
         self.layer = 0
         self.tokens = 0
-        self.on = False
+        self._first = first
+        self._steps = 0
 
     def begin(self) -> None:
         """A step begins."""
@@ -59,17 +63,21 @@ class SplitClock:
         self._last = perf_counter_ns()
 
     def end(self) -> None:
-        """The step is over; the prompt's is not counted, `on` is set after it."""
+        """The step is over."""
         self.charge(_MODEL)
-        if self.on:
-            self.tokens += 1
-        self.on = True
+        self.tokens += self._counts
+        self._steps += 1
+
+    @property
+    def _counts(self) -> bool:
+        """Whether this step does: not the prompt's, nor those that warm up and record what others replay."""
+        return self._steps >= self._first
 
     def charge(self, part: int, waited: Callable[[], int] | None = None) -> None:
         """What was done since the last call was this part's, but for the `waited` nanoseconds for copies."""
         self._backend.finish_computing()
         now = perf_counter_ns()
-        if self.on:
+        if self._counts:
             lost = min(waited(), now - self._last) if waited is not None else 0
             self._spent[self.layer, _COPIES] += lost
             self._spent[self.layer, part] += now - self._last - lost

@@ -27,7 +27,7 @@ def attach(
     The model moves to where the device keeps activations. The experts' own parameters are freed, since the
     store holds them (None: they stay, for a runtime that serves the model's own weights). `depth` layers of
     gate look-ahead are computed, by default as many as the runtime wants; a recorder may want more. With
-    `graphs`, decode steps over a static KV cache are replayed from CUDA graphs, on devices that have them.
+    `graphs`, on CUDA, decode steps over a static KV cache are replayed from recordings and norms run fused.
     With `keep`, the model can be given back whole even if the store has no copy in the checkpoint's dtype.
 
     Raises:
@@ -54,3 +54,4 @@ def _equip(
     place = torch.device(runtime.device.place)
     if graphs and place.type == "cuda":
         attachment.record_steps(CudaTape(place))
+        attachment.fuse_norms()

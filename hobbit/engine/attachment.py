@@ -18,6 +18,7 @@ from hobbit.engine.experts import AttachedLayer
 from hobbit.engine.families import router_answer
 from hobbit.engine.graphs import DecodeGraphs, Tape
 from hobbit.engine.lookahead import GateLookahead
+from hobbit.engine.norms import FusedNorms
 from hobbit.engine.passes import PassHooks
 from hobbit.engine.serving import LayerServer, Recorder
 from hobbit.engine.weights import KeptExperts, NativeSource, has_weights, put_back, take_out
@@ -48,6 +49,7 @@ class Attachment:
         self._passes = PassHooks(self.layers[0].trunk, server)
         self._handles: list[RemovableHandle] = []
         self._graphs: DecodeGraphs | None = None
+        self._norms: FusedNorms | None = None
         self._before = _implementation(model)
         self._place = model.device
         self._compiles = _disable_compile(model, True)
@@ -103,6 +105,11 @@ class Attachment:
         """Replay decode steps from recordings on `tape` from now on, where they can be recorded."""
         self._graphs = DecodeGraphs(self.model, self._attached, self._passes, tape, self.notes)
 
+    def fuse_norms(self) -> None:
+        """Run the model's RMSNorms through torch's fused kernel from now on: last bits may differ."""
+        self._norms = FusedNorms(self.model)
+        self._forget_graphs()
+
     @property
     def static_cache(self) -> bool:
         """True if decoding wants a KV cache that keeps its place: steps are recorded, the model allows it."""
@@ -132,6 +139,8 @@ class Attachment:
     def _give_back(self, restore: bool) -> bool:
         if self._graphs is not None:
             self._graphs.remove()
+        if self._norms is not None:
+            self._norms.remove()
         self._passes.remove()
         for handle in self._handles:
             handle.remove()

@@ -7,6 +7,7 @@ import torch
 from hobbit.blob import PAGE
 from hobbit.errors import BudgetError
 from hobbit.sizes import format_size
+from hobbit.store.locked import locked_memory
 
 CHUNK_ROWS = 16
 CHUNK_BYTES = 64 * 2**20
@@ -23,7 +24,7 @@ def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
     try:
         for start in range(0, rows, step):
             count = min(step, rows - start)
-            pages = _locked(count * nbytes) if pin else None
+            pages = locked_memory(count * nbytes) if pin else None
             pin = pages is not None  # once refused, always refused
             slab += (_pages(count * nbytes) if pages is None else pages).view(count, nbytes).unbind()
     except (RuntimeError, MemoryError) as error:
@@ -34,14 +35,6 @@ def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:
     return slab
 
 
-def _locked(nbytes: int) -> torch.Tensor | None:
-    """uint8 [nbytes] of locked memory, which starts on a page; None where the system allows no more."""
-    try:
-        return torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
-    except RuntimeError:
-        return None
-
-
 def _pages(nbytes: int) -> torch.Tensor:
     """uint8 [nbytes] that starts on a page."""
     memory = torch.empty(nbytes + PAGE, dtype=torch.uint8)
@@ -50,7 +43,5 @@ def _pages(nbytes: int) -> torch.Tensor:
 
 
 def _rows_of_a_chunk(nbytes: int) -> int:
-    """Rows that just fit a power of two of bytes: torch rounds pinned allocations up to one, so that a single
-    slab might take twice its size."""
-    chunk = max(1 << (CHUNK_ROWS * nbytes - 1).bit_length(), CHUNK_BYTES)
-    return chunk // nbytes
+    """Rows that are locked together: enough to be worth a call, few enough to lock what can be locked."""
+    return max(CHUNK_ROWS, CHUNK_BYTES // nbytes)

@@ -16,6 +16,7 @@ from hobbit_baselines.adaptive_gate import AdaptiveGateComponent
 from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
 from hobbit_baselines.balanced import BalancedComponent
 from hobbit_baselines.belady import BeladyComponent
+from hobbit_baselines.beside_host import BesideHostComponent
 from hobbit_baselines.cache_conditional import CacheConditionalComponent
 from hobbit_baselines.eam_cache import EamCacheComponent
 from hobbit_baselines.eam_prefetch import EamPrefetchComponent
@@ -67,6 +68,7 @@ def hobbit_loaders() -> Iterable[type[LoaderComponent]]:
 def hobbit_prefetchers() -> Iterable[type[PrefetcherComponent]]:
     """No prefetching, and that of the published systems."""
     return [
+        BesideHostComponent,
         NoPrefetchComponent,
         NextGateComponent,
         AdaptiveGateComponent,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
+from itertools import pairwise
 from statistics import median
 from time import perf_counter_ns
 
@@ -19,6 +21,9 @@ from hobbit_devices.host_lane import HostLane
 
 SAMPLES = 4
 """Experts of a level to be tried, the first of them to warm up."""
+
+ROUNDS = 9
+"""Round trips of a hidden state to the host's thread and back."""
 
 MANY = 16
 """Tokens of the second product on the host, which gives the cost of a further token."""
@@ -56,7 +61,9 @@ class Calibration:
                 self._costs.copies[level] = copy_ns
                 host = None
                 if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
-                    host = _host_cost(HostFfn(blob, quantizer), dict(blob.tensors), blobs, lane)
+                    tensors, place = dict(blob.tensors), arena.blob(level, 0).device
+                    way = _handing_over_ns(tensors["down_proj"].shape[0], place, streams, lane)
+                    host = _host_cost(HostFfn(blob, quantizer), tensors, blobs, lane, way)
                     self._costs.hosts[level] = host
             finally:
                 for key in keys:
@@ -81,17 +88,21 @@ def _copy_ns(target: torch.Tensor, blobs: Sequence[torch.Tensor], streams: GpuSt
             target.copy_(blob)
         streams.finish()
         return (perf_counter_ns() - start) // len(blobs)
-    streams.copy(target, blobs[0])
-    first = streams.copied()
-    for blob in blobs[1:]:
+    marks = []
+    for blob in (*blobs, *blobs):
         streams.copy(target, blob)
-    last = streams.copied()
-    streams.join(last)
-    return streams.between_ns(first, last) // (len(blobs) - 1)
+        marks.append(streams.copied())
+    streams.join(marks[-1])
+    # The least: the first copies into fresh memory take twice as long as any later one.
+    return min(streams.between_ns(before, after) for before, after in pairwise(marks))
 
 
 def _host_cost(
-    ffn: HostFfn, tensors: dict[str, TensorSpec], blobs: Sequence[torch.Tensor], lane: HostLane
+    ffn: HostFfn,
+    tensors: dict[str, TensorSpec],
+    blobs: Sequence[torch.Tensor],
+    lane: HostLane,
+    handing_over_ns: float,
 ) -> HostCost:
     """The cost on the lane's own thread and cores; each blob is cold, as a missing expert's is."""
     spec = tensors["down_proj"]
@@ -108,7 +119,27 @@ def _host_cost(
     lane.start(work, nullcontext())
     lane.join()
     one, many = (median(times[1:]) for times in took.values())
-    return HostCost(one, max(0.0, (many - one) / (MANY - 1)))
+    return HostCost(one + handing_over_ns, max(0.0, (many - one) / (MANY - 1)))
+
+
+def _handing_over_ns(hidden: int, place: torch.device, streams: GpuStreams, lane: HostLane) -> float:
+    """Nanoseconds that go by beside an expert's own: its input fetched, the thread woken, the output sent.
+
+    With small experts that is longer than the product itself.
+    """
+    there = torch.zeros(hidden, dtype=torch.float32, device=place)
+    here = streams.pinned((hidden,), torch.float32)
+    took = []
+    for _ in range(ROUNDS):
+        start = perf_counter_ns()
+        streams.download(here, there)
+        arrived = streams.computed()
+        lane.start(partial(streams.join, arrived), nullcontext())
+        lane.join()
+        streams.upload(there, here)
+        streams.finish()
+        took.append(perf_counter_ns() - start)
+    return median(took)
 
 
 def _in_words(precision: str, nbytes: int, copy_ns: int, host: HostCost | None) -> str:

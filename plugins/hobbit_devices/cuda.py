@@ -25,9 +25,10 @@ class CudaDevice(TorchComponent):
     """An NVIDIA GPU: copies, kernels and host experts side by side, none waiting for the host.
 
     The default rates are an H200's, as its simulated profile has them. `graphs`: replay decode steps from
-    CUDA graphs, cut at the experts, where the KV cache is static. `host_threads` run the experts that stay on
-    the host, each on a core of its own (0: all cores but two); weights that the host has to decode come at
-    `host_decode_gb_s`. With `deterministic=false` the rates of copies and of the host are measured at start.
+    CUDA graphs, cut at the experts, where the KV cache is static, and run norms fused. `host_threads` run
+    the experts that stay on the host, each on a core of its own (0: all cores but two); weights that the
+    host has to decode come at `host_decode_gb_s`. With `deterministic=false` the rates of copies and of the
+    host are measured at start.
     """
 
     name: ClassVar[str] = "cuda"

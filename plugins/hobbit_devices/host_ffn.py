@@ -11,6 +11,13 @@ from hobbit.api import BlobLayout, Quantizer
 from hobbit.api.quantizer import NATIVE
 from hobbit.blob import BlobField
 
+TILE = 16
+"""Rows of x that a product is filled up to: oneDNN's kernel for a tile reads large weights faster than the
+one for a single row does (measured: 81 against 58 GB/s on 14 cores with AMX)."""
+
+WIDE = 16 * 2**20
+"""Bytes of a matrix from which that pays."""
+
 Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(x [t, columns], blob) to x W^T [t, rows]."""
 
@@ -49,7 +56,15 @@ class HostFfn:
 
 def _native(parts: Mapping[tuple[str, str], BlobField], tensor: str) -> Product:
     field = parts[tensor, "data"]
-    return lambda x, blob: linear(x, _view(blob, field))
+    wide = field.spec.nbytes >= WIDE
+
+    def multiply(x: torch.Tensor, blob: torch.Tensor) -> torch.Tensor:
+        rows = len(x)
+        if wide and rows < TILE:
+            x = torch.cat([x, x.new_zeros(TILE - rows, x.shape[1])])
+        return linear(x, _view(blob, field))[:rows]
+
+    return multiply
 
 
 def _int8(parts: Mapping[tuple[str, str], BlobField], tensor: str) -> Product:

@@ -18,17 +18,19 @@ class SettledLayers:
     def __init__(self, kernels: Kernels, slots: npt.NDArray[np.int32], place: torch.device) -> None:
         self._kernels = kernels
         self._slots = list(torch.from_numpy(slots).to(place).unbind())
+        most = slots.shape[1]
+        self._rows = torch.arange(most, dtype=torch.int32, device=place)
+        self._tokens = torch.zeros_like(self._rows)
 
     def __call__(
         self, layer: int, hidden: torch.Tensor, index: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
         """See `SettledExperts`."""
-        tokens, top_k = index.shape
-        rows = torch.arange(tokens * top_k, dtype=torch.int32, device=hidden.device)
-        outputs = torch.empty((len(rows), hidden.shape[1]), dtype=torch.float32, device=hidden.device)
+        pairs = index.numel()
+        rows, tokens = self._rows[None, :pairs], self._tokens[:pairs]
+        outputs = torch.empty((pairs, hidden.shape[1]), dtype=torch.float32, device=hidden.device)
         slots = self._slots[layer].index_select(0, index.reshape(-1))
-        self._kernels.run(hidden.contiguous(), slots, rows // top_k, outputs)
+        self._kernels.run(hidden.contiguous(), slots, tokens, outputs)
         final = torch.empty_like(hidden)
-        experts = index.to(torch.int32)
-        self._kernels.combine(outputs, weights.contiguous(), experts, rows.view(tokens, top_k), final)
+        self._kernels.combine(outputs, weights.contiguous(), index.contiguous(), rows, final)
         return final

@@ -32,7 +32,7 @@ def test_the_disk_is_measured_and_left_clean(tmp_path: Path) -> None:
 def test_bytes_that_were_used() -> None:
     tally = Tally((100, 30))
     prefetched, evicted = ExpertKey(1, 4, 1), ExpertKey(1, 5, 0)
-    tally.begin_pass(1, 7)
+    tally.begin_pass(1, 7, 1)
     missed = [(0, Action.LOAD, 0), (1, Action.HOST, 1), (2, Action.SKIP, -1)]
     tally.layer(_event(0, missed, [prefetched, evicted]))
     tally.layer(_event(1, [(4, Action.USE, 1), (6, Action.USE, 0)], evicted=[evicted]))
@@ -45,7 +45,7 @@ def test_bytes_that_were_used() -> None:
 
 
 def test_every_moment_is_charged_to_one_part() -> None:
-    clock = SplitClock(2, Backend(torch.device("cpu")))
+    clock = SplitClock(2, Backend(torch.device("cpu")), first=1)
     for _ in range(3):
         clock.begin()
         for layer in range(2):
@@ -74,8 +74,7 @@ class Waiting:
 
 
 def test_waits_inside_run_are_waits_for_copies() -> None:
-    clock = SplitClock(1, Backend(torch.device("cpu")))
-    clock.on = True
+    clock = SplitClock(1, Backend(torch.device("cpu")), first=0)
     device = SplitDevice(cast(Device, Waiting()), clock)
     clock.begin()
     device.run(0, [], None)

@@ -37,6 +37,17 @@ def test_it_gives_what_decoded_weights_give(experts: Any, precision: str, name: 
         assert torch.equal(ffn(x, blob), expected)
 
 
+def test_large_weights_take_rows_by_the_tile(experts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = experts.quantizer.layout(experts.geometry.expert_tensors(), "native")
+    blob = experts.quantizer.encode(experts.tensors(1, 2), "native")
+    x = experts.hidden[:3]
+    expected = HostFfn(layout, experts.quantizer)(x, blob)
+    monkeypatch.setattr("hobbit_devices.host_ffn.WIDE", 0)
+    outputs = HostFfn(layout, experts.quantizer)(x, blob)
+    assert outputs.shape == expected.shape
+    torch.testing.assert_close(outputs, expected, rtol=3e-2, atol=3e-2)
+
+
 def test_one_logical_cpu_stands_for_each_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for cpu in range(8):
         folder = tmp_path / f"cpu{cpu}" / "topology"
