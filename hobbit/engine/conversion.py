@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from hobbit.store.bundle.journal import Journal
 SYNC_BYTES = 256 * 2**20
 """Bytes written between two waits for the disk."""
 
-_AHEAD_BYTES = 2**30
+_AHEAD_BYTES = 1200 * 2**20
 """Bytes that experts under way may take together."""
 
 _COPIES = 3
@@ -55,9 +55,42 @@ class Encoding:
 
     @property
     def ahead(self) -> int:
-        """Experts that may be under way at once."""
+        """Experts that may be under way at once; 0: not even all levels of one."""
         decoded = sum(spec.nbytes for _, spec in self.layouts[0].tensors)
-        return max(1, min(self.workers + 1, _AHEAD_BYTES // (_COPIES * decoded)))
+        return min(self.workers + 1, _AHEAD_BYTES // (_COPIES * decoded))
+
+
+_Blob = tuple[torch.Tensor, int]
+"""A blob and its checksum."""
+
+
+class _Sink:
+    """Where encoded experts go, one after another."""
+
+    def __init__(self, encoding: Encoding, writers: Sequence[BlobWriter], journal: Journal) -> None:
+        self._expert_bytes = encoding.expert_bytes
+        self._writers, self._journal = writers, journal
+        self._unsynced = 0
+
+    def write(self, row: int, blobs: Iterator[_Blob]) -> None:
+        """Write the blobs of a row as they come, and then its line in the journal."""
+        checksums = []
+        for writer in self._writers:
+            blob, checksum = next(blobs)
+            writer.write(row, blob)
+            checksums.append(checksum)
+            del blob  # before the next one is waited for
+        self._journal.add(tuple(checksums))
+        self._unsynced += self._expert_bytes
+        if self._unsynced >= SYNC_BYTES:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have all of it on the disk."""
+        for writer in self._writers:
+            writer.sync()
+        self._journal.mark_synced()
+        self._unsynced = 0
 
 
 def convert_experts(
@@ -73,17 +106,29 @@ def convert_experts(
         ModelError: if an expert cannot be read, or has weights that are not finite.
         OSError: if the disk is full or fails.
     """
-    unsynced = 0
-    for row, blobs in _encoded(reader, encoding, len(journal.rows)):
-        for writer, (blob, _) in zip(writers, blobs, strict=True):
-            writer.write(row, blob)
-        journal.add(tuple(checksum for _, checksum in blobs))
-        unsynced += encoding.expert_bytes
-        if unsynced >= SYNC_BYTES:
-            _sync(writers, journal)
-            unsynced = 0
-        counter.advance(encoding.expert_bytes)
-    _sync(writers, journal)
+    sink = _Sink(encoding, writers, journal)
+    with _one_thread_each(), ThreadPoolExecutor(encoding.workers, "encode") as encoders:
+        try:
+            for _ in _written(sink, _encoded(reader, encoding, len(journal.rows), encoders), encoding):
+                counter.advance(encoding.expert_bytes)
+        except BaseException:
+            encoders.shutdown(wait=False, cancel_futures=True)
+            raise
+    sink.sync()
+
+
+def _written(sink: _Sink, rows: Iterable[tuple[int, Iterator[_Blob]]], encoding: Encoding) -> Iterator[None]:
+    """Yields once a row is written; the next one is read meanwhile, where there is room for both."""
+    with ThreadPoolExecutor(1, "write") as pool:
+        under_way: Future[None] | None = None
+        for row, blobs in rows:
+            if under_way is not None:
+                yield under_way.result()
+            under_way = pool.submit(sink.write, row, blobs)
+            if encoding.ahead < 2:
+                wait([under_way])
+        if under_way is not None:
+            yield under_way.result()
 
 
 def recheck(writers: Sequence[BlobWriter], journal: Journal) -> None:
@@ -94,46 +139,32 @@ def recheck(writers: Sequence[BlobWriter], journal: Journal) -> None:
             return
 
 
-def _sync(writers: Sequence[BlobWriter], journal: Journal) -> None:
-    for writer in writers:
-        writer.sync()
-    journal.mark_synced()
+def _encoded(
+    reader: CheckpointReader, encoding: Encoding, first: int, encoders: ThreadPoolExecutor
+) -> Iterator[tuple[int, Iterator[_Blob]]]:
+    """Row and blobs with their checksums, in order, from row `first` on; the next rows are under way."""
+    waiting: deque[tuple[int, Iterator[_Blob]]] = deque()
+    for row in range(first, reader.shape.layers * reader.shape.experts):
+        # The first one here: what a quantizer imports on its first use, two threads must not import at once.
+        waiting.append((row, _begin(reader, encoding, row, None if row == first else encoders)))
+        while len(waiting) >= encoding.ahead and waiting:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
 
 
-_Blob = tuple[torch.Tensor, int]
-
-
-def _encoded(reader: CheckpointReader, encoding: Encoding, first: int) -> Iterator[tuple[int, list[_Blob]]]:
-    """Row and blobs with their checksums, in order, from row `first` on; the next ones are under way."""
-    shape = reader.shape
-    waiting: deque[tuple[int, list[Future[_Blob]]]] = deque()
-    with _one_thread_each(), ThreadPoolExecutor(encoding.workers, "encode") as pool:
-        try:
-            for row in range(first, shape.layers * shape.experts):
-                layer, expert = divmod(row, shape.experts)
-                tensors = reader.expert(layer, expert)
-                where = f"expert {expert} of layer {layer}"
-                waiting.append(
-                    (
-                        row,
-                        [
-                            pool.submit(_encode, encoding.quantizer, tensors, lay, where)
-                            for lay in encoding.layouts
-                        ],
-                    )
-                )
-                del tensors
-                while len(waiting) >= encoding.ahead:
-                    yield _result(waiting.popleft())
-            while waiting:
-                yield _result(waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _result(entry: tuple[int, list[Future[_Blob]]]) -> tuple[int, list[_Blob]]:
-    row, futures = entry
-    return row, [future.result() for future in futures]
+def _begin(
+    reader: CheckpointReader, encoding: Encoding, row: int, pool: ThreadPoolExecutor | None
+) -> Iterator[_Blob]:
+    """Read an expert and have it encoded: by the pool, or as it is asked for (no pool, or too large)."""
+    layer, expert = divmod(row, reader.shape.experts)
+    tensors, where = reader.expert(layer, expert), f"expert {expert} of layer {layer}"
+    if pool is None or not encoding.ahead:
+        return (_encode(encoding.quantizer, tensors, layout, where) for layout in encoding.layouts)
+    futures = deque(
+        pool.submit(_encode, encoding.quantizer, tensors, layout, where) for layout in encoding.layouts
+    )
+    return (futures.popleft().result() for _ in encoding.layouts)
 
 
 def _encode(

@@ -66,11 +66,11 @@ class Recipe:
     def _convert(
         self, taken: dict[str, list[torch.Tensor]], model: PreTrainedModel
     ) -> Mapping[str, torch.Tensor]:
-        for pattern, tensors in taken.items():
+        for pattern in taken:
             if self.dtype is None:
-                _check_scales(pattern, tensors, self.sources[pattern][0])
+                _check_scales(pattern, taken[pattern], self.sources[pattern][0])
             else:
-                taken[pattern] = [tensor.to(self.dtype) for tensor in tensors]
+                taken[pattern] = [tensor.to(self.dtype) for tensor in taken[pattern]]
         if self.converter is None:
             return {self.target: next(iter(taken.values()))[0]}
         for pattern, tensors in taken.items():
