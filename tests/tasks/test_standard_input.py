@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from hobbit.cli.main import main
 from hobbit.config.compose import compose
 from hobbit.errors import ConfigError
 from hobbit.tasks import standard_input
@@ -92,8 +91,9 @@ def test_what_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
         prompt_from(reader, monkeypatch)
 
 
-def test_a_whole_run(tiny: Path) -> None:
+def test_a_whole_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for word in QUICK if not word.startswith("prompt=")]
-    command = [sys.executable, "-m", "hobbit", f"model={tiny}", "device=cpu", "--json", *words]
-    done = subprocess.run(command, input="It's+a(b)\n", capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["prompt"] == "It's+a(b)"
+    with pipe(b"It's+a(b)\n") as reader:
+        monkeypatch.setattr(standard_input, "_DESCRIPTOR", reader)
+        assert main([f"model={tiny}", "device=cpu", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"] == "It's+a(b)"
