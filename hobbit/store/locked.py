@@ -27,9 +27,9 @@ def locked_memory(nbytes: int) -> torch.Tensor | None:
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a wish: the kernel may have none
             area.madvise(mmap.MADV_HUGEPAGE)
-    whole = torch.frombuffer(area, dtype=torch.uint8)
-    start = -whole.data_ptr() % HUGE
-    memory = whole[start : start + nbytes]
+    start = -torch.frombuffer(area, dtype=torch.uint8).data_ptr() % HUGE
+    # Its storage begins where the lock does: that is where torch looks whether a tensor is pinned.
+    memory = torch.frombuffer(area, dtype=torch.uint8, count=nbytes, offset=start)
     return memory if area.lock(memory.data_ptr(), nbytes) else None
 
 
