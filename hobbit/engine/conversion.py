@@ -107,7 +107,7 @@ def convert_experts(
         OSError: if the disk is full or fails.
     """
     sink = _Sink(encoding, writers, journal)
-    with _one_thread_each(), ThreadPoolExecutor(encoding.workers, "encode") as encoders:
+    with one_thread_each(), ThreadPoolExecutor(encoding.workers, "encode") as encoders:
         try:
             for _ in _written(sink, _encoded(reader, encoding, len(journal.rows), encoders), encoding):
                 counter.advance(encoding.expert_bytes)
@@ -195,8 +195,8 @@ def scale_that_is_no_number(blob: torch.Tensor, layout: BlobLayout) -> str | Non
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Several experts at once on one core each, rather than one on all: no steps that wait for each other."""
+def one_thread_each() -> Iterator[None]:
+    """Steps on one expert gain nothing from several threads each, which would wait for one another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -11,7 +11,7 @@ import torch
 from xxhash import xxh3_64_intdigest
 
 from hobbit.engine.bundling import sum_of
-from hobbit.engine.conversion import Counter, scale_that_is_no_number
+from hobbit.engine.conversion import Counter, one_thread_each, scale_that_is_no_number
 from hobbit.engine.reader import TensorFile
 from hobbit.engine.reader.skeleton import Skeleton
 from hobbit.errors import ModelError
@@ -43,12 +43,9 @@ def find_damage(folder: Path, index: BundleIndex, counter: Counter) -> Iterator[
         yield from _file(folder, index, name)
         counter.advance((folder / name).stat().st_size)
     yield from _config(folder, index)
-    for level in index.levels:
-        for file in level.files:
-            with (folder / file.name).open("rb", buffering=0) as opened:
-                for row in range(file.first, file.first + file.rows):
-                    yield from _blob(opened.fileno(), index, level, row)
-                    counter.advance(level.nbytes)
+    with one_thread_each():
+        for level in index.levels:
+            yield from _blobs(folder, index, level, counter)
 
 
 def _config(folder: Path, index: BundleIndex) -> Iterator[Damage]:
@@ -100,10 +97,20 @@ def _file(folder: Path, index: BundleIndex, name: str) -> Iterator[Damage]:
         yield Damage(name, str(error))
 
 
-def _blob(handle: int, index: BundleIndex, level: BundleLevel, row: int) -> Iterator[Damage]:
-    file, start = level.place(row)
-    layer, expert = divmod(row, index.shape.experts)
+def _blobs(folder: Path, index: BundleIndex, level: BundleLevel, counter: Counter) -> Iterator[Damage]:
     blob = torch.empty(level.nbytes, dtype=torch.uint8)
+    for file in level.files:
+        with (folder / file.name).open("rb", buffering=0) as opened:
+            for row in range(file.first, file.first + file.rows):
+                what = _wrong(opened.fileno(), level, row, blob)
+                if what is not None:
+                    yield Damage(file.name, what, level.precision, *divmod(row, index.shape.experts))
+                counter.advance(level.nbytes)
+
+
+def _wrong(handle: int, level: BundleLevel, row: int, blob: torch.Tensor) -> str | None:
+    """What is wrong with a row, which is read into `blob`; None if nothing is."""
+    _, start = level.place(row)
     what = None
     try:
         if os.preadv(handle, [blob.numpy().data], start) != level.nbytes:
@@ -116,5 +123,4 @@ def _blob(handle: int, index: BundleIndex, level: BundleLevel, row: int) -> Iter
             os.posix_fadvise(handle, start, level.stride, os.POSIX_FADV_DONTNEED)
     except OSError as error:
         what = f"it cannot be read: {error.strerror}"
-    if what is not None:
-        yield Damage(file.name, what, level.precision, layer, expert)
+    return what
