@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hobbit.config.schema import HobbitConfig
 from hobbit.config.tasks import EvaluateTask
+from hobbit.report.budget import show_budget
 from hobbit.report.evaluation import EvaluationReport
 from hobbit.report.output import emit
 from hobbit.report.progress import Progress
@@ -29,6 +30,8 @@ def run(config: HobbitConfig, overrides: Sequence[str]) -> int:
         longest = max(len(passage.tokens) for given in passages.values() for passage in given)
         progress.stage("encoding the experts")
         with live.open(tokens=longest) as session:
+            progress.clear()
+            show_budget(session.assembly)
             quality = sample_quality(session, passages, progress)
             notes = [*live.calibration.notes, *session.notes]
             scene = Scene.of(live.config, session.assembly, notes)

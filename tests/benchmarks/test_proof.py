@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.proof.__main__ import main
-from benchmarks.proof.cases import BARS, CASES, MIXTRAL, QWEN
+from benchmarks.proof.cases import BARS, CASES, LOSSLESS, MIXTRAL, QWEN
 from benchmarks.proof.page import judged, verdict
 from hobbit.bench.row import BenchResult, PeerRow, PolicyRow, Shares
 from tests.bench.small import WORDS
 
 ROW = PolicyRow(
-    "lru:loader=balanced", "lossless", 5, 64, 40.0, 500.0, 25.0, 0.01, Shares(1, 0, 0, 0, None), 0.6, 1e6,
+    LOSSLESS[0], "lossless", 5, 64, 40.0, 500.0, 25.0, 0.01, Shares(1, 0, 0, 0, None), 0.6, 1e6,
     1e6, 0, 0.9, 0.0, 20.0, 0.8, 100, 90, 95, {"native": 4}, None,
 )  # fmt: skip
 

@@ -50,7 +50,9 @@ def test_a_session_at_a_terminal(tmp_path: Path) -> None:
         terminal.expect(" ")  # the answer has begun
         terminal.type(INTERRUPT)
         terminal.expect("(stopped)\n> ")
-        terminal.type("half a line" + INTERRUPT)
+        terminal.type("half a line")
+        terminal.expect("half a line")  # it listens
+        terminal.type(INTERRUPT)
         terminal.expect("(/quit or Ctrl-D ends the session)\n> ")
         terminal.type("/stats\n")
         assert "1 answers so far" in terminal.expect("> ")

@@ -15,6 +15,7 @@ from hobbit.engine.generation import Generation
 from hobbit.engine.session import Session
 from hobbit.engine.tokens import context_of
 from hobbit.errors import ConfigError, HobbitError
+from hobbit.report.budget import show_budget
 from hobbit.report.chat_report import ChatReport
 from hobbit.report.output import emit
 from hobbit.report.progress import Progress
@@ -156,7 +157,9 @@ class Chat:
             self._conversation = self._converse(self._conversation.messages)
 
     def _open(self, live: Live) -> Session:
-        return live.open(tokens=min(CONTEXT, context_of(live.model) or CONTEXT), record=False)
+        session = live.open(tokens=min(CONTEXT, context_of(live.model) or CONTEXT), record=False)
+        show_budget(session.assembly)
+        return session
 
     def _converse(self, messages: list[dict[str, str]]) -> Conversation:
         """A conversation with the session's model that remembers `messages`."""
