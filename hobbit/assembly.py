@@ -28,11 +28,11 @@ from hobbit.api import (
 )
 from hobbit.errors import ConfigError, SlotMemoryError
 from hobbit.host_plan import HostPlan, HostRequest
-from hobbit.memory import MemoryPlan, first_residents, plan_memory, share_slots
+from hobbit.memory import MemoryPlan, first_residents, plan_run, share_slots
 from hobbit.runtime import Metrics, Observer, Residency, Runtime, Transfers
 from hobbit.runtime.governor import GovernedPrefetcher, PrefetchGovernor
 from hobbit.setup import Setup
-from hobbit.sizes import format_size, parse_budget
+from hobbit.sizes import format_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,7 +187,7 @@ def _connect(
     """Plan the memory, fill the slots' source, and put the runtime over it all."""
     context, device, staging = parts.context, parts.device, parts.prefetcher.staging
     shape = context.shape
-    plan = _plan(setup, context, parts.cache, tokens, staging)
+    plan = plan_run(setup, context, parts.cache, tokens, staging)
     plan = _prepare(parts, setup, plan, tokens, live)
     allocations = share_slots(plan, parts.cache, context.geometry)
     residency = Residency(shape, allocations, parts.cache, staging)
@@ -241,7 +241,7 @@ def _prepare(
         lacking = slots.nbytes - int(error.free * USABLE)
         if not error.free or lacking <= 0:
             raise
-        plan = _plan(setup, parts.context, parts.cache, tokens, staging, lacking)
+        plan = plan_run(setup, parts.context, parts.cache, tokens, staging, lacking)
         slots = SlotLayout((plan.slots[0] + staging, *plan.slots[1:]), layouts)
         parts.context.notes.append(f"{error}; went on with {format_size(slots.nbytes)}, all that is free")
         parts.device.prepare(slots, parts.quantizer, parts.source, setup.block_bytes)
@@ -279,31 +279,3 @@ def _blob_bytes(quantizer: Quantizer, geometry: Geometry, precisions: Sequence[s
         return high, *(quantizer.layout(tensors, low).nbytes for low in precisions[1:])
     except ConfigError:
         return (high,)
-
-
-def _plan(
-    setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int, lacking: int = 0
-) -> MemoryPlan:
-    """Spend the budget, less `lacking` bytes that the device turned out not to have."""
-    geometry, levels = context.geometry, len(context.precisions)
-    capacity = setup.device.capacity_bytes()
-    if setup.memory.device != "auto":
-        capacity = parse_budget(setup.memory.device, "memory.device")
-    if setup.memory.context < 0:
-        raise ConfigError(
-            f"memory.context={setup.memory.context} is negative; give tokens, or 0 for the run's own"
-        )
-    reserve = setup.memory.context or tokens
-    if setup.cache.unlimited:
-        everything = geometry.layers * geometry.experts * sum(context.blob_bytes)
-        needed = geometry.non_expert_bytes + reserve * geometry.kv_bytes_per_token + everything
-        if needed > capacity:
-            context.notes.append(
-                f"{setup.cache.name} ignores the memory budget: it needs {format_size(needed)}, "
-                f"the device offers {format_size(capacity)}"
-            )
-        capacity = max(capacity, needed)
-    return plan_memory(
-        geometry, context.blob_bytes, capacity - lacking, reserve, setup.cache.low_share, staging, levels,
-        None if cache.keeps else geometry.top_k, setup.cache.low_everywhere,
-    )  # fmt: skip

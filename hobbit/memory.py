@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hobbit.api import Allocation, CachePolicy, ExpertKey
+from hobbit.api import Allocation, CachePolicy, Context, ExpertKey
 from hobbit.errors import BudgetError, ConfigError
 from hobbit.geometry import Geometry
-from hobbit.sizes import format_size
+from hobbit.setup import Setup
+from hobbit.sizes import format_size, parse_budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,37 @@ def plan_memory(
         low_share if levels > 1 else 0.0,
         _warnings(geometry, slots, max_slots),
     )
+
+
+def plan_run(
+    setup: Setup, context: Context, cache: CachePolicy, tokens: int, staging: int, lacking: int = 0
+) -> MemoryPlan:
+    """`plan_memory` as `setup` has it, with KV cache for `tokens`, or as many as it reserves.
+
+    `lacking` bytes the device turned out not to have. Raises as `plan_memory`.
+    """
+    geometry, levels = context.geometry, len(context.precisions)
+    capacity = setup.device.capacity_bytes()
+    if setup.memory.device != "auto":
+        capacity = parse_budget(setup.memory.device, "memory.device")
+    if setup.memory.context < 0:
+        raise ConfigError(
+            f"memory.context={setup.memory.context} is negative; give tokens, or 0 for the run's own"
+        )
+    reserve = setup.memory.context or tokens
+    if setup.cache.unlimited:
+        everything = geometry.layers * geometry.experts * sum(context.blob_bytes)
+        needed = geometry.non_expert_bytes + reserve * geometry.kv_bytes_per_token + everything
+        if needed > capacity:
+            context.notes.append(
+                f"{setup.cache.name} ignores the memory budget: it needs {format_size(needed)}, "
+                f"the device offers {format_size(capacity)}"
+            )
+        capacity = max(capacity, needed)
+    return plan_memory(
+        geometry, context.blob_bytes, capacity - lacking, reserve, setup.cache.low_share, staging, levels,
+        None if cache.keeps else geometry.top_k, setup.cache.low_everywhere,
+    )  # fmt: skip
 
 
 def _after_weights(geometry: Geometry, capacity: int, context: int) -> int:
