@@ -197,3 +197,5 @@ class Stream:
             self._moving = moving
             # Rounding may put the boundary a nanosecond into the past.
             self._end_ns = max(self.clock_ns, self._start_ns + self.duration_ns(moving))
+            if self._end_ns == self.clock_ns:
+                self._finish()  # the boundary is now: no later instant would bring it

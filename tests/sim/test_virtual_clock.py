@@ -100,3 +100,12 @@ def test_the_same_calls_take_the_same_time(calls: list[Step]) -> None:
             run.play(step)
     assert first.log == second.log
     assert first.clock.now_ns == second.clock.now_ns
+
+
+def test_an_urgent_transfer_that_comes_at_a_block_boundary_starts_there() -> None:
+    run = Run(30)
+    run.send(False, (run.link,))
+    run.clock.compute(3 + 30, "until the first block is over")
+    urgent = run.send(True, (run.link,))
+    run.clock.wait([urgent])
+    assert urgent.done_ns == 33 + run.link.duration_ns(NBYTES)
