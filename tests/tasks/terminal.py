@@ -17,6 +17,7 @@ INTERRUPT, END = "\x03", "\x04"
 """What Ctrl-C and Ctrl-D send."""
 
 _PATIENCE_S = 120.0
+_MOMENT_S = 1.0
 
 
 class Terminal:
@@ -50,6 +51,14 @@ class Terminal:
             self._seen += new.decode(errors="replace").replace("\r\n", "\n")
         found, _, self._seen = self._seen.partition(text)
         return found + text
+
+    def pause(self) -> None:
+        """Take a moment, as a person does before pressing Ctrl-C at a prompt.
+
+        Python's readline sleeps through a signal that comes between the echo of a key and its next look at
+        the keyboard.
+        """
+        time.sleep(_MOMENT_S)
 
     def wait(self) -> int:
         """The exit code."""

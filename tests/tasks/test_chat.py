@@ -51,7 +51,8 @@ def test_a_session_at_a_terminal(tmp_path: Path) -> None:
         terminal.type(INTERRUPT)
         terminal.expect("(stopped)\n> ")
         terminal.type("half a line")
-        terminal.expect("half a line")  # it listens
+        terminal.expect("half a line")
+        terminal.pause()
         terminal.type(INTERRUPT)
         terminal.expect("(/quit or Ctrl-D ends the session)\n> ")
         terminal.type("/stats\n")
