@@ -86,19 +86,17 @@ class DecodeGraphs:
             self._seen, self._cache = key, weakref.ref(given[CACHE])
             return self._forward(**given)
         step = self._step
-        if step is None or self._has_settled(len(given[IDS])):
-            step = self._record(given)
+        if not isinstance(step, SettledStep):
+            # A step that is cut at the experts may no longer need to be.
+            experts = self._passes.server.settled(self._layers[0].activation, len(given[IDS]))
+            if step is None or experts is not None:
+                step = self._record(given, experts)
         return self._forward(**given) if step is None else step.run(given)
 
-    def _has_settled(self, tokens: int) -> bool:
-        """Whether a step that is cut at the experts no longer needs to be."""
-        return isinstance(self._step, RecordedStep) and self._settled(tokens) is not None
-
-    def _settled(self, tokens: int) -> SettledExperts | None:
-        return self._passes.server.settled(self._layers[0].activation, tokens)
-
-    def _record(self, given: Mapping[str, Any]) -> RecordedStep | SettledStep | None:
-        experts, tape, layers, passes = self._settled(len(given[IDS])), self._tape, self._layers, self._passes
+    def _record(
+        self, given: Mapping[str, Any], experts: SettledExperts | None
+    ) -> RecordedStep | SettledStep | None:
+        tape, layers, passes = self._tape, self._layers, self._passes
         try:
             with passes.muted():
                 if experts is None:
