@@ -144,11 +144,13 @@ class SettledExperts(Protocol):
 class SettlingDevice(Protocol):
     """A device that can do without the host once every expert is resident for good."""
 
-    def settled(
-        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
-    ) -> SettledExperts | None:
-        """Experts in the high-precision `slots` [L, E], for steps of T tokens; None if it has no kernels for
-        their maths, or none that give the bits of `run` without the host."""
+    def settles(self, activation: str | None, tokens: int) -> bool:
+        """Whether it has kernels for these maths (see `ExpertPayload`) that give T tokens the bits of `run`
+        without the host. Asked at every step, so it is cheap."""
+        ...
+
+    def settled(self, slots: npt.NDArray[np.int32]) -> SettledExperts:
+        """Experts in the high-precision `slots` [L, E], for maths and steps that it `settles`."""
         ...
 
 

@@ -113,10 +113,11 @@ class Runtime:
         """
         if getattr(self.router, "rewrites", True) or not self._keeps or not self.transfers.idle:
             return None
-        slots = self.residency.high_slots()
-        if slots is None or not isinstance(self.device, SettlingDevice):
+        device = self.device
+        if not isinstance(device, SettlingDevice) or not device.settles(activation, tokens):
             return None
-        return self.device.settled(slots, activation, tokens)
+        slots = self.residency.high_slots()
+        return None if slots is None else device.settled(slots)
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """Serve one layer's demands; `payload` does the maths (None in a replay)."""

@@ -81,9 +81,9 @@ class FusedLayers:
         weights, final = payload.weights.contiguous(), payload.deliver(self._pairs.served)
         self._kernels[0].combine(self._outputs, weights, experts, rows, final)
 
-    def settled(self, slots: npt.NDArray[np.int32], tokens: int, place: torch.device) -> SettledLayers | None:
-        """For experts that stay in level 0's `slots` [L, E]; None where pairs share their weights."""
-        return SettledLayers(self._kernels[0], slots, place) if tokens <= FEW_TOKENS else None
+    def settled(self, slots: npt.NDArray[np.int32], place: torch.device) -> SettledLayers:
+        """For experts that stay in level 0's `slots` [L, E], at steps of few tokens."""
+        return SettledLayers(self._kernels[0], slots, place)
 
     def abandon(self) -> None:
         """Forget a layer that was never finished."""

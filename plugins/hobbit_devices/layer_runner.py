@@ -10,7 +10,7 @@ import torch
 
 from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SettledExperts, SlotLayout
 from hobbit_devices.arena import SlotArena
-from hobbit_devices.fused_layer import FusedLayers
+from hobbit_devices.fused_layer import FEW_TOKENS, FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.host_lane import HostLane
@@ -60,13 +60,14 @@ class LayerRunner:
         for job in jobs:
             payload.compute(job.key.expert, self._arena.tensors(job.key.level, job.slot))
 
-    def settled(
-        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int, place: torch.device
-    ) -> SettledExperts | None:
+    def settles(self, activation: str | None, tokens: int) -> bool:
+        """See `SettlingDevice`: several tokens share weights, which takes the host to sort."""
+        return self._fused is not None and activation == GATE and tokens <= FEW_TOKENS
+
+    def settled(self, slots: npt.NDArray[np.int32], place: torch.device) -> SettledExperts:
         """See `SettlingDevice`."""
-        if self._fused is None or activation != GATE:
-            return None
-        return self._fused.settled(slots, tokens, place)
+        assert self._fused is not None
+        return self._fused.settled(slots, place)
 
     def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Start experts on the host; `end_layer` joins them."""

@@ -135,12 +135,15 @@ class StreamedDevice:
                 self._runner.run(list(same), payload)
             self._marks.read(map(_place, batch))
 
-    def settled(
-        self, slots: npt.NDArray[np.int32], activation: str | None, tokens: int
-    ) -> SettledExperts | None:
+    def settles(self, activation: str | None, tokens: int) -> bool:
         """See `SettlingDevice`."""
         self._slots()
-        return self._runner.settled(slots, activation, tokens, self.torch_device)
+        return self._runner.settles(activation, tokens)
+
+    def settled(self, slots: npt.NDArray[np.int32]) -> SettledExperts:
+        """See `SettlingDevice`."""
+        self._slots()
+        return self._runner.settled(slots, self.torch_device)
 
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """See `Device`."""

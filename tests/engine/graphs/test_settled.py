@@ -69,6 +69,22 @@ def test_a_cache_with_too_few_slots_is_cut_at_the_experts() -> None:
     assert tape.replays == (TOKENS - 2) * 5
 
 
+def test_a_batch_that_the_device_does_not_settle_is_cut_at_the_experts() -> None:
+    tape = OperatorTape()
+    with running(tiny_model(dtype=torch.float32), POLICY, 12) as run:
+        device, residency = run.assembly.runtime.device, run.assembly.runtime.residency
+        assert isinstance(device, SettlingTorchDevice)
+        device.most = 2
+        expected = _continue(run, 3)
+        run.attachment.record_steps(tape)
+        assert torch.equal(_continue(run, 3), expected)
+        assert device.asked == 0 and residency.high_slots() is not None
+        assert tape.replays == (TOKENS - 2) * 5
+        _continue(run, 2)
+        assert device.asked == 1
+    assert tape.replays == (TOKENS - 2) * (5 + 1)
+
+
 @torch.no_grad()
 def test_a_step_is_recorded_anew_once_all_experts_have_come() -> None:
     tape = OperatorTape()
