@@ -55,6 +55,11 @@ class PluginError(HobbitError):
     """A plugin that breaks a rule of the registry: a duplicate or malformed component."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error's message; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the closest known name, else the list of known names."""
     options = sorted(known)

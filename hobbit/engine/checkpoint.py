@@ -2,110 +2,88 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from hobbit.engine.anatomy import find_layers
-from hobbit.errors import ModelError
+from hobbit.engine.reader.shards import Shards
+from hobbit.errors import ModelError, first_line
 
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load_checkpoint(path: str | Path, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model (eval mode, transformers' eager experts) and tokenizer of a checkpoint.
+def load_checkpoint(
+    folder: str | Path, dtype: str = "auto"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (eval mode, transformers' eager experts) and tokenizer of a checkpoint, without the network.
 
-    `path` is a folder, read without the network, or else a hub id "org/name". `dtype` is a torch name or
-    "auto", the checkpoint's own. Remote code is never run and pickled weights are never read.
+    `dtype` is a torch name or "auto", the checkpoint's own. Remote code is never run and pickled weights are
+    never read.
 
     Raises:
         ModelError: if anything is missing, unreadable, or not a mixture of experts.
     """
-    check_name(path)
-    folder = Path(path)
-    local = folder.is_dir()
-    if local:
-        check_folder(folder)
-    options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+    folder = Path(folder)
+    weight_bytes(folder)
     with _quiet():
-        return _model(path, dtype, options), _tokenizer(path, options)
+        return _model(folder, dtype), _tokenizer(folder)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in `folder`, read without the network. Raises ModelError."""
     with _quiet():
-        return _tokenizer(folder, {"local_files_only": True, "trust_remote_code": False})
+        return _tokenizer(folder)
 
 
-def check_name(path: str | Path) -> None:
-    """Raise ModelError unless `path` is a folder or looks like a hub id."""
-    if not Path(path).is_dir() and (not _HUB_ID.fullmatch(str(path)) or str(path).startswith(".")):
-        raise ModelError(f"model={path} does not exist; give a folder with a checkpoint or a hub id org/name")
+def weight_bytes(folder: Path) -> int:
+    """Bytes of the weight files in `folder`.
 
-
-def check_folder(folder: Path) -> None:
-    """Raise ModelError unless the folder has a config and all its weights, with readable headers."""
+    Raises:
+        ModelError: unless it has a config and all its weights, with readable headers.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"model={folder} is no folder; give one with a checkpoint")
     if not (folder / "config.json").is_file():
         raise ModelError(f"model={folder} has no config.json; it is not a transformers checkpoint")
-    for shard in shards_of(folder):
-        if not (folder / shard).is_file():
-            raise ModelError(f"model={folder} lacks the shard {shard} that its index names; copy it again")
-        try:
-            with safe_open(folder / shard, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"model={folder}: {shard} is not readable safetensors ({_line(error)})"
-            ) from None
-
-
-def shards_of(folder: Path) -> list[str]:
-    """Names of the safetensors files that make the checkpoint in `folder`. Raises ModelError."""
-    index = folder / _INDEX
-    if not index.is_file():
-        if not (folder / _SINGLE).is_file():
-            raise ModelError(f"model={folder} has no {_SINGLE} and no {_INDEX}; pickled weights are not read")
-        return [_SINGLE]
     try:
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"model={folder}: {_INDEX} is not a safetensors index ({_line(error)})") from None
+        shards = Shards(folder)
+    except ModelError as error:
+        raise ModelError(f"model={folder}: {error}") from None
+    nbytes = sum(file.path.stat().st_size for file in shards.files)
+    shards.close()
+    return nbytes
 
 
-def _tokenizer(path: str | Path, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **options)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **_LOCAL)
     # Tokenizer loaders fail in as many ways as there are tokenizers; none of them is the user's to read.
     except Exception as error:
-        raise ModelError(f"model={path} has no usable tokenizer ({_line(error)})") from None
+        raise ModelError(f"model={folder} has no usable tokenizer ({first_line(error)})") from None
     return tokenizer
 
 
-def _model(path: str | Path, dtype: str, options: dict[str, Any]) -> PreTrainedModel:
+def _model(folder: Path, dtype: str) -> PreTrainedModel:
     loader: Any = AutoModelForCausalLM  # its own annotation does not know output_loading_info
     try:
         model, info = loader.from_pretrained(
-            str(path), dtype=dtype, use_safetensors=True, experts_implementation="eager",
-            output_loading_info=True, **options,
+            str(folder), dtype=dtype, use_safetensors=True, experts_implementation="eager",
+            output_loading_info=True, **_LOCAL,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise ModelError(f"model={path} cannot be loaded ({_line(error)})") from None
+        raise ModelError(f"model={folder} cannot be loaded ({first_line(error)})") from None
     try:
         find_layers(model)
     except ModelError as error:
-        raise ModelError(f"model={path}: {error}") from None
+        raise ModelError(f"model={folder}: {error}") from None
     missing = sorted(info["missing_keys"])
     if missing:
-        raise ModelError(f"model={path} lacks {len(missing)} weights, such as {missing[0]}; copy it again")
+        raise ModelError(f"model={folder} lacks {len(missing)} weights, such as {missing[0]}; copy it again")
     return model.eval()  # type: ignore[no-any-return]
 
 
@@ -122,8 +100,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _line(error: Exception) -> str:
-    """The first line of a foreign error's message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

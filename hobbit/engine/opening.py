@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hobbit.engine.checkpoint import check_folder, check_name, load_checkpoint, load_tokenizer, shards_of
-from hobbit.engine.hub import snapshot
+from hobbit.engine.checkpoint import load_checkpoint, load_tokenizer, weight_bytes
+from hobbit.engine.hub import checkpoint_folder
 from hobbit.engine.origin import BundleOrigin, CheckpointOrigin, remember_origin
 from hobbit.engine.reader import CheckpointReader, TensorFile
 from hobbit.engine.reader.skeleton import Skeleton
@@ -31,12 +31,10 @@ def open_model(path: str | Path, streamed: int = STREAMED) -> tuple[PreTrainedMo
     Raises:
         ModelError: if anything is missing, unreadable, newer than this version, or not a mixture of experts.
     """
-    check_name(path)
-    folder = Path(path) if Path(path).is_dir() else snapshot(str(path))
+    folder = checkpoint_folder(path)
     if BundleIndex.is_bundle(folder):
         return _bundle(folder), load_tokenizer(folder)
-    check_folder(folder)
-    if sum((folder / shard).stat().st_size for shard in shards_of(folder)) < streamed:
+    if weight_bytes(folder) < streamed:
         return load_checkpoint(folder)
     return _checkpoint(folder), load_tokenizer(folder)
 

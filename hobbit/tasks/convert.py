@@ -16,8 +16,8 @@ from hobbit.config.tasks import ConvertTask
 from hobbit.engine.bundling import Bundling
 from hobbit.engine.conversion import Encoding
 from hobbit.engine.geometry import measure_geometry
+from hobbit.engine.hub import checkpoint_folder
 from hobbit.engine.reader import CheckpointReader
-from hobbit.engine.reader.folder import checkpoint_folder
 from hobbit.errors import ConfigError
 from hobbit.report.bundle import emit_bundle
 from hobbit.report.byte_progress import ByteProgress

@@ -128,7 +128,7 @@ PROMPTS = [
 MODELS = [
     ("model=FILES/empty", "model=FILES/empty has no config.json"),
     ("model=FILES/dense", "model=FILES/dense: LlamaForCausalLM is not a mixture of experts"),
-    ("model=FILES/lacking", "model=FILES/lacking lacks the shard model-00002-of-"),
+    ("model=FILES/lacking", "model=FILES/lacking: it lacks the shard model-00002-of-"),
     ("model=FILES/truncated", "model=FILES/truncated: model-00002-of-"),
 ]
 

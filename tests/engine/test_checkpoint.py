@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hobbit.engine.checkpoint import load_checkpoint
 from hobbit.errors import ModelError
 from tests.engine.models import tiny_model
+from tests.engine.reader.checkpoints import edit
 from tests.engine.runs import prompts
 from tests.engine.texts import save_checkpoint
 
@@ -43,7 +44,7 @@ def test_a_checkpoint_loads_as_it_was_saved(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "nowhere")
+    assert "is no folder" in refusal(tmp_path / "nowhere")
 
 
 def test_no_config(folder: Path) -> None:
@@ -68,12 +69,18 @@ def test_an_index_that_is_none(folder: Path) -> None:
     assert "not a safetensors index" in refusal(folder)
 
 
-def test_weights_that_no_shard_holds(folder: Path) -> None:
+def test_a_shard_that_the_index_does_not_name(folder: Path) -> None:
     index = json.loads((folder / INDEX).read_text())
     gone = index["weight_map"]["lm_head.weight"]
     index["weight_map"] = {name: shard for name, shard in index["weight_map"].items() if shard != gone}
     (folder / INDEX).write_text(json.dumps(index))
-    assert "weights, such as" in refusal(folder)
+    assert f"does not name the shard {gone}" in refusal(folder)
+
+
+def test_weights_that_no_shard_holds(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path, tiny_model())
+    edit(folder, lambda tensors: tensors.__delitem__("lm_head.weight"))
+    assert "lacks 1 weights, such as lm_head.weight" in refusal(folder)
 
 
 def test_pickled_weights(folder: Path) -> None:

@@ -18,6 +18,7 @@ from hobbit.engine.graphs.settled import SettledStep
 from hobbit.engine.graphs.step import RecordedStep
 from hobbit.engine.graphs.tape import Tape
 from hobbit.engine.passes import PassHooks
+from hobbit.errors import first_line
 
 
 class DecodeGraphs:
@@ -106,10 +107,7 @@ class DecodeGraphs:
         except RuntimeError as error:
             self._failed = True
             self._notes.append(
-                f"decode steps are launched one operation at a time: recording one failed ({_line(error)})"
+                "decode steps are launched one operation at a time: recording one failed "
+                f"({first_line(error)})"
             )
         return self._step
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

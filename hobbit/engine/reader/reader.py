@@ -17,8 +17,8 @@ from hobbit.engine.reader.checks import PLAIN, check_plan
 from hobbit.engine.reader.plan import Plan
 from hobbit.engine.reader.recipe import Recipe
 from hobbit.engine.reader.shards import Shards
-from hobbit.engine.reader.skeleton import DEFAULT_DTYPE, Skeleton, line
-from hobbit.errors import ModelError
+from hobbit.engine.reader.skeleton import DEFAULT_DTYPE, Skeleton
+from hobbit.errors import ModelError, first_line
 from hobbit.types import RoutingShape
 
 
@@ -103,7 +103,7 @@ class CheckpointReader:
             raise self._refusal(error) from None
         except (ValueError, RuntimeError, KeyError, IndexError, AssertionError) as error:
             raise self._refusal(
-                f"expert {expert} of layer {layer} cannot be converted ({line(error)})"
+                f"expert {expert} of layer {layer} cannot be converted ({first_line(error)})"
             ) from None
         return {name: self._piece(made, path, layer, expert) for name, path in self._paths(layer)}
 
@@ -122,7 +122,7 @@ class CheckpointReader:
             except ModelError as error:
                 raise self._refusal(error) from None
             except (ValueError, RuntimeError, KeyError, AssertionError) as error:
-                raise self._refusal(f"{recipe.target} cannot be converted ({line(error)})") from None
+                raise self._refusal(f"{recipe.target} cannot be converted ({first_line(error)})") from None
             for name in recipe.targets:
                 if made[name].shape != state[name].shape:
                     raise self._refusal(_misshapen(name, made[name], state[name]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hobbit.engine.reader.tensor_file import Stored, TensorFile
-from hobbit.errors import ModelError
+from hobbit.errors import ModelError, first_line
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -110,8 +110,7 @@ def weight_map(folder: Path) -> dict[str, str]:
         shards: dict[str, str] = dict(json.loads((folder / INDEX).read_bytes())["weight_map"])
         outside = next((name for name in shards.values() if Path(name).name != name), None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{INDEX} is not a safetensors index ({reason})") from None
+        raise ModelError(f"{INDEX} is not a safetensors index ({first_line(error)})") from None
     if outside is not None:
         raise ModelError(f"its index names {outside!r}, which lies outside the folder; do not trust it")
     return shards

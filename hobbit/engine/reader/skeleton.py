@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.quantizers.auto import AutoHfQuantizer, AutoQuantizationConfig
 
 from hobbit.engine.anatomy import MoELayer, find_layers
-from hobbit.errors import ModelError
+from hobbit.errors import ModelError, first_line
 
 DEQUANTIZED = ("mxfp4", "fp8")
 """Quantised checkpoints that transformers turns into plain weights as it loads them."""
@@ -54,7 +54,7 @@ class Skeleton:
                     config, dtype=dtype, trust_remote_code=False, experts_implementation="eager"
                 )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
-            raise ModelError(f"its model cannot be built ({line(error)})") from None
+            raise ModelError(f"its model cannot be built ({first_line(error)})") from None
         assert isinstance(dtype, torch.dtype)
         return Skeleton(model.eval(), find_layers(model), dtype, quantizer)
 
@@ -74,7 +74,7 @@ def _config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     # Configs fail in as many ways as there are families; none of them is the user's to read.
     except Exception as error:
-        raise ModelError(f"its config.json cannot be used ({line(error)})") from None
+        raise ModelError(f"its config.json cannot be used ({first_line(error)})") from None
 
 
 def _quantizer(config: Any) -> Any:
@@ -93,8 +93,3 @@ def _quantizer(config: Any) -> Any:
     options = AutoQuantizationConfig.from_dict(values)
     options.dequantize = True
     return AutoHfQuantizer.from_config(options, pre_quantized=True)
-
-
-def line(error: Exception) -> str:
-    """The first line of a foreign error's message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from hobbit.errors import ModelError
+from hobbit.errors import ModelError, first_line
 
 DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
@@ -58,7 +58,7 @@ class TensorFile:
                 pass
             self._handle = os.open(path, os.O_RDONLY)
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path.name} is not readable safetensors ({_line(error)})") from None
+            raise ModelError(f"{path.name} is not readable safetensors ({first_line(error)})") from None
         self.tensors = self._header()
 
     def read(self, name: str, row: int | None = None) -> torch.Tensor:
@@ -108,8 +108,3 @@ class TensorFile:
             if not count:
                 raise ModelError(f"{self.path} ends before its tensors do; copy it again")
             done += count
-
-
-def _line(error: Exception) -> str:
-    """The first line of a foreign error's message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
