@@ -159,8 +159,14 @@ class QueuedKernels:
         self._streams = streams
         self._kernels = kernels
 
-    def run(self, *tensors: torch.Tensor) -> None:
-        self._streams.put(lambda: self._kernels.run(*tensors))
+    @property
+    def cut(self) -> int:
+        return self._kernels.cut
+
+    def run(
+        self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor, first: int = 0
+    ) -> None:
+        self._streams.put(lambda: self._kernels.run(x, slots, tokens, out, first))
 
     def run_grouped(self, *tensors: torch.Tensor) -> None:
         self._streams.put(lambda: self._kernels.run_grouped(*tensors))

@@ -2,6 +2,7 @@
 
     kernels, reason = build_kernels(layout, pool, "silu")
     kernels.run(x, slots, tokens, out)                           # one token: P pairs of (slot, token)
+    kernels.run(x, slots, tokens, out, first)                    # only the hidden units from `first` on
     kernels.run_grouped(x, slots, offsets, tokens, out)          # more: pairs sorted by expert
     kernels.combine(out, weights, experts, rows, final)
 
@@ -26,8 +27,15 @@ __all__ = ["Kernels", "available", "build_kernels", "supports"]
 class Kernels(Protocol):
     """What both implementations do; shapes in `ExpertKernels`. T tokens, P pairs of a token and an expert."""
 
-    def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
-        """One pair after another: made for T = 1."""
+    @property
+    def cut(self) -> int:
+        """What `first` must be a multiple of; 0: experts of this format cannot be cut."""
+        ...
+
+    def run(
+        self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor, first: int = 0
+    ) -> None:
+        """One pair after another: made for T = 1. `first` leaves out the hidden units before it."""
         ...
 
     def run_grouped(
@@ -56,7 +64,7 @@ class Kernels(Protocol):
 def build_kernels(
     layout: BlobLayout, pool: torch.Tensor, activation: str = "silu"
 ) -> tuple[Kernels, str | None]:
-    """Kernels for a pool uint8 [S, nbytes] of blobs, and why they are plain torch (None: they are Triton's).
+    """Kernels for a pool uint8 [S, stride] of blobs, and why they are plain torch (None: they are Triton's).
 
     Raises DeviceError if neither can run experts of this layout (`supports`).
     """

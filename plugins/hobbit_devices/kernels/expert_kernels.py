@@ -31,7 +31,9 @@ _COMBINED = 1024
 
 
 class ExpertKernels:
-    """Runs experts in the slots of one level: `pool` uint8 [S, nbytes] holds one blob of `layout` a row.
+    """Runs experts in the slots of one level: in `pool` uint8 [S, stride] a blob of `layout` begins each row.
+
+    A blob may be longer than a row: flat memory seen in rows of 64 bytes has a slot at each of them.
 
     Nothing here synchronises with the host, and launches depend on shapes alone, so every call can be
     captured in a CUDA graph. Raises DeviceError if there is no kernel for the layout or the activation
@@ -49,36 +51,43 @@ class ExpertKernels:
         self._activation = ACTIVATIONS[activation]
         self._dtype: torch.dtype = getattr(torch, self.format.dtype)
         self.single = plan or single_plan(self.format)
+        self.cut = self.format.cut
         self._up, self._down = self._single(self.format.up), self._single(self.format.down)
 
-    def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
+    def run(
+        self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor, first: int = 0
+    ) -> None:
         """out[p] = the expert in slots[p] applied to x[tokens[p]], not yet weighted.
 
         x [T, d] in the model's dtype; slots and tokens int32 [P]; out [P, d], float32 or the model's dtype.
         Pairs of a negative slot are left alone. Each pair reads its expert's weights: made for one token.
+        Of the F hidden units those before `first`, a multiple of `cut` below F, are left out: out is the part
+        that the others give, and their weights are all that is read.
         """
         if len(slots):
             h = torch.empty((len(slots), self.format.ffn), dtype=self._dtype, device=x.device)
-            self.gate_up(x, slots, tokens, h)
-            self.down(h, slots, out)
+            self.gate_up(x, slots, tokens, h, first)
+            self.down(h, slots, out, first)
 
-    def gate_up(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, h: torch.Tensor) -> None:
+    def gate_up(
+        self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, h: torch.Tensor, first: int = 0
+    ) -> None:
         """The first launch of `run`: h[p] = act(gate x) * (up x), h [P, F] in the model's dtype."""
         format, blocks = self.format, self.single.up
         kernel, _ = _SINGLE[format.up.bits]
-        kernel[_blocks(format.ffn, format.up, blocks.n), len(slots)](
-            x, self._pool, slots, tokens, h,
+        kernel[_blocks(format.ffn, format.up, blocks.n, first), len(slots)](
+            x, self._pool, slots, tokens, h, first,
             **self._up, ACTIVATION=self._activation,
             BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
 
-    def down(self, h: torch.Tensor, slots: torch.Tensor, out: torch.Tensor) -> None:
+    def down(self, h: torch.Tensor, slots: torch.Tensor, out: torch.Tensor, first: int = 0) -> None:
         """The second launch of `run`: out[p] = down h[p]."""
         format, blocks = self.format, self.single.down
         _, kernel = _SINGLE[format.down.bits]
         kernel[_blocks(format.hidden, format.down, blocks.n), len(slots)](
-            h, self._pool, slots, out,
-            **self._down,
+            h, self._pool, slots, out, first,
+            **self._down, PART=first > 0,
             BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
         )  # fmt: skip
 
@@ -149,7 +158,8 @@ class ExpertKernels:
         x = torch.zeros((tokens, hidden), dtype=dtype, device=device)
         out = torch.zeros((top_k, hidden), device=device)
         zeros, nobody = (torch.full((top_k,), fill, dtype=torch.int32, device=device) for fill in (0, -1))
-        self.run(x[:1], nobody, zeros, out)
+        for first in sorted({0, self.cut}):
+            self.run(x[:1], nobody, zeros, out, first)
         for few in sorted({min(experts, 16), experts}):
             slots = torch.full((few,), -1, dtype=torch.int32, device=device)
             offsets = torch.zeros(few + 1, dtype=torch.int32, device=device)
@@ -194,8 +204,8 @@ def _bucket(experts: int) -> int:
     return 16 if experts <= 16 else max(128, int(triton.next_power_of_2(experts)))
 
 
-def _blocks(rows: int, matrix: PackedMatrix, block: int) -> int:
+def _blocks(rows: int, matrix: PackedMatrix, block: int, first: int = 0) -> int:
     """Programs that cover the stored rows: a byte of int4 has a gate and an up row, of int2 two of each."""
     if matrix.bits in (2, 4):
         rows = matrix.rows // matrix.planes
-    return int(triton.cdiv(rows, block))
+    return int(triton.cdiv(rows - first, block))

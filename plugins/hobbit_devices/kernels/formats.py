@@ -57,6 +57,15 @@ class ExpertFormat:
         """What the weights are: the dtype of native ones, else "int8", "int4", "int2"."""
         return f"int{self.up.bits}" if self.up.bits else self.dtype
 
+    @property
+    def cut(self) -> int:
+        """The hidden units can be parted at multiples of so many; 0: they cannot.
+
+        A part is then made of whole groups and whole loads of 16 bytes. A byte of int2 holds the rows of two
+        units half of all apart, which no part holds both.
+        """
+        return 0 if self.up.bits == 2 else max(16, self.down.group)
+
     @staticmethod
     def of(layout: BlobLayout) -> ExpertFormat:
         """The format of blobs laid out as `layout`. Raises DeviceError if it is none of those above."""

@@ -16,10 +16,16 @@ from hobbit_devices.kernels.words import columns_of, product, words_of
 
 @triton.jit
 def _unsigned(
-    data: tl.tensor, rows: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr
+    data: tl.tensor,
+    rows: tl.tensor,
+    k: tl.tensor,
+    end: tl.tensor,
+    COLUMNS: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    MASKED: tl.constexpr,
 ) -> tl.tensor:
     """Words of data + 128."""
-    return words_of(data, rows, k, COLUMNS, BLOCK_K) ^ 0x80808080
+    return words_of(data, rows, k, end, COLUMNS, BLOCK_K, MASKED) ^ 0x80808080
 
 
 @triton.jit
@@ -35,6 +41,7 @@ def gate_up_int8(
     slots: tl.tensor,  # int [P]
     tokens: tl.tensor,  # int [P]
     h: tl.tensor,  # [P, F]
+    first: tl.tensor,  # int: the units before it are left out
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
@@ -47,11 +54,12 @@ def gate_up_int8(
     STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
+    MASKED: tl.constexpr = D % BLOCK_K != 0
     pair = tl.program_id(1)
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     kept = tl.minimum(rows, F - 1)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
@@ -59,12 +67,12 @@ def gate_up_int8(
     up = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
-        g = _unsigned(data, kept, k, D, BLOCK_K)
-        u = _unsigned(data, kept + F, k, D, BLOCK_K)
-        a, b, c, d, sums = columns_of(token, k, D, BLOCK_K)
-        gate = product(gate, g, a, b, c, d, 0, 8)
-        up = product(up, u, a, b, c, d, 0, 8)
-        total += sums
+        g = _unsigned(data, kept, k, D, D, BLOCK_K, MASKED)
+        u = _unsigned(data, kept + F, k, D, D, BLOCK_K, MASKED)
+        v = columns_of(token, k, D, BLOCK_K, MASKED)
+        gate = product(gate, g, v, 0, 8)
+        up = product(up, u, v, 0, 8)
+        total += v[4]
     scales = blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept
     value = gated(_summed(gate, total, tl.load(scales)), _summed(up, total, tl.load(scales + F)), ACTIVATION)
     tl.store(h + pair * F + rows, value, mask=rows < F)
@@ -76,17 +84,20 @@ def down_int8(
     pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     out: tl.tensor,  # [P, d]
+    first: tl.tensor,  # int: the units before it are left out, if PART
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
     DTYPE: tl.constexpr,
     D: tl.constexpr,
     F: tl.constexpr,
+    PART: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p] of the expert in slots[p]."""
+    MASKED: tl.constexpr = PART or F % BLOCK_K != 0
     pair = tl.program_id(1)
     slot = tl.load(slots + pair)
     if slot < 0:
@@ -95,12 +106,15 @@ def down_int8(
     kept = tl.minimum(rows, D - 1)
     state = h + pair * F
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
+    end = F
+    if PART:
+        state, data, end = state + first, data + tl.multiple_of(first // 4, 4), F - first
     y = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
-        w = _unsigned(data, kept, k, F, BLOCK_K)
-        a, b, c, d, sums = columns_of(state, k, F, BLOCK_K)
-        y = product(y, w, a, b, c, d, 0, 8)
-        total += sums
+        w = _unsigned(data, kept, k, end, F, BLOCK_K, MASKED)
+        v = columns_of(state, k, end, BLOCK_K, MASKED)
+        y = product(y, w, v, 0, 8)
+        total += v[4]
     value = _summed(y, total, tl.load(blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept))
     tl.store(out + pair.to(tl.int64) * D + rows, value, mask=rows < D)

@@ -20,6 +20,7 @@ def gate_up_native(
     slots: tl.tensor,  # int [P]
     tokens: tl.tensor,  # int [P]
     h: tl.tensor,  # [P, F]
+    first: tl.tensor,  # int: the units before it are left out
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     DTYPE: tl.constexpr,
@@ -31,11 +32,12 @@ def gate_up_native(
     STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x) of the expert in slots[p] and the token tokens[p]."""
+    MASKED: tl.constexpr = D % BLOCK_K != 0
     pair = tl.program_id(1)
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     kept = tl.minimum(rows, F - 1)  # rows beyond the last are computed and not stored
     columns = tl.arange(0, BLOCK_K)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
@@ -44,15 +46,15 @@ def gate_up_native(
     gate = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
-        if D % BLOCK_K == 0:
-            g = tl.load(here + k, eviction_policy="evict_first")
-            u = tl.load(here + F * D + k, eviction_policy="evict_first")
-            v = tl.load(token + k + columns)
-        else:
+        if MASKED:
             inside = k + columns < D
             g = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
             u = tl.load(here + F * D + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
             v = tl.load(token + k + columns, mask=inside, other=0)
+        else:
+            g = tl.load(here + k, eviction_policy="evict_first")
+            u = tl.load(here + F * D + k, eviction_policy="evict_first")
+            v = tl.load(token + k + columns)
         v = v.to(tl.float32)[None, :]
         gate += g.to(tl.float32) * v
         up += u.to(tl.float32) * v
@@ -65,16 +67,19 @@ def down_native(
     pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     out: tl.tensor,  # [P, d]
+    first: tl.tensor,  # int: the units before it are left out, if PART
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     DTYPE: tl.constexpr,
     D: tl.constexpr,
     F: tl.constexpr,
+    PART: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p] of the expert in slots[p]."""
+    MASKED: tl.constexpr = PART or F % BLOCK_K != 0
     pair = tl.program_id(1)
     slot = tl.load(slots + pair)
     if slot < 0:
@@ -84,14 +89,17 @@ def down_native(
     columns = tl.arange(0, BLOCK_K)
     state = h + pair * F
     here = blob_part(pool, slot, STRIDE, DATA, DTYPE) + (kept[:, None] * F + columns[None, :])
+    end = F
+    if PART:
+        state, here, end = state + first, here + first, F - first
     total = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
-        if F % BLOCK_K == 0:
-            w = tl.load(here + k, eviction_policy="evict_first")
-            v = tl.load(state + k + columns)
-        else:
-            inside = k + columns < F
+        if MASKED:
+            inside = k + columns < end
             w = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
             v = tl.load(state + k + columns, mask=inside, other=0)
+        else:
+            w = tl.load(here + k, eviction_policy="evict_first")
+            v = tl.load(state + k + columns)
         total += w.to(tl.float32) * v.to(tl.float32)[None, :]
     tl.store(out + pair.to(tl.int64) * D + rows, tl.sum(total, 1), mask=rows < D)

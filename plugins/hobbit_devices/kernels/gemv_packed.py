@@ -19,39 +19,37 @@ from hobbit_devices.kernels.words import columns_of, product, words_of
 def _plane(
     sums: tl.tensor,  # [N, C]
     words: tl.tensor,  # [N, W]
-    a: tl.tensor,  # [W]
-    b: tl.tensor,
-    c: tl.tensor,
-    d: tl.tensor,
-    total: tl.tensor,  # [C]
+    columns: tl.tuple,  # of `columns_of`
     scales: tl.tensor,
     shifts: tl.tensor,
     rows: tl.tensor,  # [N]
     k: tl.tensor,
+    end: tl.tensor,
     PLANE: tl.constexpr,
     BITS: tl.constexpr,
     COLUMNS: tl.constexpr,
     GROUP: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    MASKED: tl.constexpr,
 ) -> tl.tensor:
     """`sums` and what the block adds to the products of the rows in PLANE, `rows` being their own numbers.
 
-    All are multiples of 2 ** (PLANE * BITS - 69), the power that `field` and `_columns` leave.
+    All are multiples of 2 ** (PLANE * BITS - 69), the power that `product` leaves.
     """
-    part = product(tl.zeros(words.shape, tl.float32), words, a, b, c, d, PLANE, BITS)
+    part = product(tl.zeros(words.shape, tl.float32), words, columns, PLANE, BITS)
     # Chunks first: so they are spread over the threads as the words are, and sums need not move.
     chunk = k + tl.arange(0, BLOCK_K // 16) * 16
     at = (chunk // GROUP)[:, None] + rows[None, :] * (COLUMNS // GROUP)
-    if COLUMNS % BLOCK_K == 0:
-        scale = tl.load(scales + at)
-        shift = tl.load(shifts + at)
-    else:
-        inside = (chunk < COLUMNS)[:, None]
+    if MASKED:
+        inside = (chunk < end)[:, None]
         scale = tl.load(scales + at, mask=inside, other=0)
         shift = tl.load(shifts + at, mask=inside, other=0)
+    else:
+        scale = tl.load(scales + at)
+        shift = tl.load(shifts + at)
     POWER: tl.constexpr = 2.0 ** (PLANE * BITS - 69)
     sums += tl.trans(scale.to(tl.float32)) * tl.sum(tl.reshape(part, (part.shape[0], BLOCK_K // 16, 4)), 2)
-    return sums - tl.trans(shift.to(tl.float32)) * (total * POWER)[None, :]
+    return sums - tl.trans(shift.to(tl.float32)) * (columns[4] * POWER)[None, :]
 
 
 @triton.jit
@@ -68,6 +66,7 @@ def gate_up_packed(
     slots: tl.tensor,  # int [P]
     tokens: tl.tensor,  # int [P]
     h: tl.tensor,  # [P, F]
+    first: tl.tensor,  # int: the units before it are left out
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
@@ -83,13 +82,14 @@ def gate_up_packed(
     STAGES: tl.constexpr,
 ) -> None:
     """h[p] = act(gate x) * (up x). A byte row of int4 is a gate and an up row; of int2, two of each."""
+    MASKED: tl.constexpr = D % BLOCK_K != 0
     CHUNKS: tl.constexpr = BLOCK_K // 16
     BYTE_ROWS: tl.constexpr = 2 * F * BITS // 8
     pair = tl.program_id(1)
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     kept = tl.minimum(rows, BYTE_ROWS - 1)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
@@ -100,15 +100,15 @@ def gate_up_packed(
     gate2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     up2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
-        w = words_of(data, kept, k, D, BLOCK_K)
-        a, b, c, d, total = columns_of(token, k, D, BLOCK_K)
-        gate = _plane(gate, w, a, b, c, d, total, s, t, kept, k, 0, BITS, D, GROUP, BLOCK_K)
+        w = words_of(data, kept, k, D, D, BLOCK_K, MASKED)
+        v = columns_of(token, k, D, BLOCK_K, MASKED)
+        gate = _plane(gate, w, v, s, t, kept, k, D, 0, BITS, D, GROUP, BLOCK_K, MASKED)
         if BITS == 4:
-            up = _plane(up, w, a, b, c, d, total, s, t, kept + F, k, 1, BITS, D, GROUP, BLOCK_K)
+            up = _plane(up, w, v, s, t, kept + F, k, D, 1, BITS, D, GROUP, BLOCK_K, MASKED)
         else:
-            gate2 = _plane(gate2, w, a, b, c, d, total, s, t, kept + F // 2, k, 1, BITS, D, GROUP, BLOCK_K)
-            up = _plane(up, w, a, b, c, d, total, s, t, kept + F, k, 2, BITS, D, GROUP, BLOCK_K)
-            up2 = _plane(up2, w, a, b, c, d, total, s, t, kept + F + F // 2, k, 3, BITS, D, GROUP, BLOCK_K)
+            gate2 = _plane(gate2, w, v, s, t, kept + F // 2, k, D, 1, BITS, D, GROUP, BLOCK_K, MASKED)
+            up = _plane(up, w, v, s, t, kept + F, k, D, 2, BITS, D, GROUP, BLOCK_K, MASKED)
+            up2 = _plane(up2, w, v, s, t, kept + F + F // 2, k, D, 3, BITS, D, GROUP, BLOCK_K, MASKED)
     inside = rows < BYTE_ROWS
     tl.store(
         h + pair * F + rows,
@@ -126,6 +126,7 @@ def down_packed(
     pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     out: tl.tensor,  # [P, d]
+    first: tl.tensor,  # int: the units before it are left out, if PART
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
@@ -135,11 +136,13 @@ def down_packed(
     GROUP: tl.constexpr,
     D: tl.constexpr,
     F: tl.constexpr,
+    PART: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     STAGES: tl.constexpr,
 ) -> None:
     """out[p] = down h[p]. A byte row holds rows D / planes apart."""
+    MASKED: tl.constexpr = PART or F % BLOCK_K != 0
     CHUNKS: tl.constexpr = BLOCK_K // 16
     BYTE_ROWS: tl.constexpr = D * BITS // 8
     pair = tl.program_id(1)
@@ -152,18 +155,22 @@ def down_packed(
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     s = blob_part(pool, slot, STRIDE, SCALE, DTYPE)
     t = blob_part(pool, slot, STRIDE, SHIFT, DTYPE)
+    end = F
+    if PART:
+        state, data, end = state + first, data + tl.multiple_of(first // 4, 4), F - first
+        s, t = s + first // GROUP, t + first // GROUP
     y0 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     y1 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     y2 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     y3 = tl.zeros((BLOCK_N, CHUNKS), tl.float32)
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
-        w = words_of(data, kept, k, F, BLOCK_K)
-        a, b, c, d, total = columns_of(state, k, F, BLOCK_K)
-        y0 = _plane(y0, w, a, b, c, d, total, s, t, kept, k, 0, BITS, F, GROUP, BLOCK_K)
-        y1 = _plane(y1, w, a, b, c, d, total, s, t, kept + BYTE_ROWS, k, 1, BITS, F, GROUP, BLOCK_K)
+        w = words_of(data, kept, k, end, F, BLOCK_K, MASKED)
+        v = columns_of(state, k, end, BLOCK_K, MASKED)
+        y0 = _plane(y0, w, v, s, t, kept, k, end, 0, BITS, F, GROUP, BLOCK_K, MASKED)
+        y1 = _plane(y1, w, v, s, t, kept + BYTE_ROWS, k, end, 1, BITS, F, GROUP, BLOCK_K, MASKED)
         if BITS == 2:
-            y2 = _plane(y2, w, a, b, c, d, total, s, t, kept + 2 * BYTE_ROWS, k, 2, BITS, F, GROUP, BLOCK_K)
-            y3 = _plane(y3, w, a, b, c, d, total, s, t, kept + 3 * BYTE_ROWS, k, 3, BITS, F, GROUP, BLOCK_K)
+            y2 = _plane(y2, w, v, s, t, kept + 2 * BYTE_ROWS, k, end, 2, BITS, F, GROUP, BLOCK_K, MASKED)
+            y3 = _plane(y3, w, v, s, t, kept + 3 * BYTE_ROWS, k, end, 3, BITS, F, GROUP, BLOCK_K, MASKED)
     inside = rows < BYTE_ROWS
     here = out + pair.to(tl.int64) * D + rows
     tl.store(here, _summed(y0, 0, BITS), mask=inside)

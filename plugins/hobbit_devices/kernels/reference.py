@@ -22,7 +22,7 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class ReferenceKernels:
     """Meets `ExpertKernels` in torch, on any device. Reads the indices on the host, so it synchronises.
 
-    `pool` uint8 [S, nbytes] holds one blob of `layout` a row. `compute` is the dtype of the maths: the
+    In `pool` uint8 [S, stride] a blob of `layout` begins each row. `compute` is the dtype of the maths: the
     model's own unless given; float64 gives the exact product of what is stored.
     """
 
@@ -34,16 +34,20 @@ class ReferenceKernels:
         compute: torch.dtype | None = None,
     ) -> None:
         self.format = ExpertFormat.of(layout)
+        self.cut = self.format.cut
         self._pool = pool
+        self._nbytes = layout.nbytes
         self._act = _FUNCTIONS[ACTIVATIONS[activation]]
         self._dtype: torch.dtype = getattr(torch, self.format.dtype)
         self._compute = compute or self._dtype
 
-    def run(self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor) -> None:
+    def run(
+        self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor, first: int = 0
+    ) -> None:
         """See `ExpertKernels.run`."""
         for pair, (slot, token) in enumerate(zip(slots.tolist(), tokens.tolist(), strict=True)):
             if slot >= 0:
-                out[pair] = self._expert(slot, x[token : token + 1])[0]
+                out[pair] = self._expert(slot, x[token : token + 1], first)[0]
 
     def run_grouped(
         self,
@@ -76,11 +80,18 @@ class ReferenceKernels:
             total += torch.where(row < 0, 0, weight * out[row[:, 0].clamp(min=0).long()].float())
         final.copy_(total)
 
-    def _expert(self, slot: int, x: torch.Tensor) -> torch.Tensor:
-        blob = self._pool[slot]
-        gate, up = linear(x.to(self._compute), self._weights(blob, self.format.up)).chunk(2, dim=-1)
-        output: torch.Tensor = linear(self._act(gate) * up, self._weights(blob, self.format.down))
+    def _expert(self, slot: int, x: torch.Tensor, first: int = 0) -> torch.Tensor:
+        blob = self._blob(slot)
+        rows = self._weights(blob, self.format.up).view(2, -1, self.format.hidden)[:, first:].flatten(0, 1)
+        gate, up = linear(x.to(self._compute), rows).chunk(2, dim=-1)
+        columns = self._weights(blob, self.format.down)[:, first:]
+        output: torch.Tensor = linear(self._act(gate) * up, columns)
         return output
+
+    def _blob(self, slot: int) -> torch.Tensor:
+        """The blob in a slot, which may be longer than a row of the pool."""
+        start = self._pool.storage_offset() + slot * self._pool.stride(0)
+        return self._pool.as_strided((self._nbytes,), (1,), start)
 
     def _weights(self, blob: torch.Tensor, matrix: PackedMatrix) -> torch.Tensor:
         return decode(blob, matrix, self._dtype, self._compute)

@@ -26,10 +26,7 @@ def field(word: tl.tensor, POSITION: tl.constexpr, BITS: tl.constexpr) -> tl.ten
 def product(
     sums: tl.tensor,  # [N, W]
     words: tl.tensor,  # uint32 [N, W]
-    a: tl.tensor,  # [W]
-    b: tl.tensor,
-    c: tl.tensor,
-    d: tl.tensor,
+    columns: tl.tuple,  # of `columns_of`
     PLANE: tl.constexpr,
     BITS: tl.constexpr,
 ) -> tl.tensor:
@@ -38,25 +35,28 @@ def product(
     In units of 2 ** (PLANE * BITS - 69), the power that is left.
     """
     upper = words >> 15
-    sums += field(words, PLANE * BITS, BITS) * a[None]
-    sums += field(words, PLANE * BITS + 8, BITS) * b[None]
-    sums += field(upper, PLANE * BITS + 1, BITS) * c[None]
-    sums += field(upper, PLANE * BITS + 9, BITS) * d[None]
+    sums += field(words, PLANE * BITS, BITS) * columns[0][None]
+    sums += field(words, PLANE * BITS + 8, BITS) * columns[1][None]
+    sums += field(upper, PLANE * BITS + 1, BITS) * columns[2][None]
+    sums += field(upper, PLANE * BITS + 9, BITS) * columns[3][None]
     return sums
 
 
 @triton.jit
-def columns_of(state: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr) -> tl.tensor:
-    """Values of `state` from k on: float32 [W] for each of the four columns of a word, and sums of chunks.
+def columns_of(
+    state: tl.tensor, k: tl.tensor, end: tl.tensor, BLOCK_K: tl.constexpr, MASKED: tl.constexpr
+) -> tl.tuple:
+    """Values of `state` from k on, 0 from `end` on if MASKED, as `product` takes them.
 
-    The columns carry the powers of two that meet those of `field`: no product leaves the normal range while
-    the values are between 2 ** -50 and 2 ** 45.
+    Float32 [W] for each of the four columns of a word, and [C] sums of chunks of 16. The columns carry the
+    powers of two that meet those of `field`: no product leaves the normal range while the values are between
+    2 ** -50 and 2 ** 45.
     """
     at = tl.arange(0, BLOCK_K)
-    if COLUMNS % BLOCK_K == 0:
-        values = tl.load(state + k + at)
+    if MASKED:
+        values = tl.load(state + k + at, mask=k + at < end, other=0)
     else:
-        values = tl.load(state + k + at, mask=k + at < COLUMNS, other=0)
+        values = tl.load(state + k + at)
     even, odd = tl.split(tl.reshape(values.to(tl.float32), (BLOCK_K // 4, 2, 2)))
     a, c = tl.split(even)
     b, d = tl.split(odd)
@@ -66,11 +66,17 @@ def columns_of(state: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: t
 
 @triton.jit
 def words_of(
-    data: tl.tensor, rows: tl.tensor, k: tl.tensor, COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr
+    data: tl.tensor,
+    rows: tl.tensor,
+    k: tl.tensor,
+    end: tl.tensor,
+    COLUMNS: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    MASKED: tl.constexpr,
 ) -> tl.tensor:
-    """uint32 [N, W]: the bytes of `rows` from column k on."""
+    """uint32 [N, W]: the bytes of `rows` from column k on, 0 from `end` on if MASKED."""
     at = k // 4 + tl.arange(0, BLOCK_K // 4)
     here = data + (rows[:, None] * (COLUMNS // 4) + at[None, :])
-    if COLUMNS % BLOCK_K == 0:
-        return tl.load(here, eviction_policy="evict_first")
-    return tl.load(here, mask=(at < COLUMNS // 4)[None, :], other=0, eviction_policy="evict_first")
+    if MASKED:
+        return tl.load(here, mask=(at < end // 4)[None, :], other=0, eviction_policy="evict_first")
+    return tl.load(here, eviction_policy="evict_first")

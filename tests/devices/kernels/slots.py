@@ -23,6 +23,9 @@ DEVICE = "cuda" if ON_GPU else "cpu"
 NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 SLOTS = 6
 
+TOLERANCE = {"bfloat16": 8e-3, "float16": 1e-3, "float32": 3e-6}
+"""Rounding of the hidden activations, and in groups of the weights, to the dtype."""
+
 
 @dataclass
 class Experts:
@@ -57,10 +60,14 @@ class Experts:
     @property
     def triton(self) -> Any:
         """The Triton kernels; in the interpreter, in few large blocks, each of which takes its time."""
+        return self.triton_on(self.pool)
+
+    def triton_on(self, pool: torch.Tensor) -> Any:
+        """The same on other memory."""
         from hobbit_devices.kernels.expert_kernels import ExpertKernels
 
         plan = None if ON_GPU else Plan(Blocks(32, 128, 1), Blocks(32, 128, 1))
-        return ExpertKernels(self.layout, self.pool, self.activation, plan)
+        return ExpertKernels(self.layout, pool, self.activation, plan)
 
     def tokens(self, count: int, seed: int = 5) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -12,6 +12,7 @@ from tests.devices.kernels.slots import (
     DEVICE,
     NEEDS_TRITON,
     ON_GPU,
+    TOLERANCE,
     Experts,
     error,
     indices,
@@ -22,9 +23,6 @@ pytestmark = [pytest.mark.gpu, NEEDS_TRITON]
 
 DTYPES = ("bfloat16", "float16", "float32") if ON_GPU else ("float16", "float32")
 """The interpreter multiplies bfloat16 matrices as if they were integers."""
-
-TOLERANCE = {"bfloat16": 8e-3, "float16": 1e-3, "float32": 3e-6}
-"""Rounding of the hidden activations, and in groups of the weights, to the dtype."""
 
 SHAPES = [(128, 192, 64), (96, 160, 32), (256, 384, 128)]
 """(d, F, group): F is no multiple of the blocks of rows, d and F not always of those of columns."""
