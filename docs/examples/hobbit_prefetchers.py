@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hobbit.api import HIGH, Context, ExpertKey, PrefetcherComponent, PrefetchPlan, hookimpl
+from hobbit.api import HIGH, Context, ExpertKey, Prefetcher, PrefetcherComponent, PrefetchPlan, hookimpl
 
 
 @dataclass
@@ -14,15 +14,9 @@ class SameAgainComponent(PrefetcherComponent):
         return SameAgain(context.shape.layers)
 
 
-class SameAgain:
-    depth = 0  # no gate look-ahead needed
-    staging = 0  # fetched experts go into the cache itself
-
+class SameAgain(Prefetcher):
     def __init__(self, layers):
         self.last = [[] for _ in range(layers)]
-
-    def begin_sequence(self):
-        """What the last token of one sequence chose is a guess for the next one, too."""
 
     def plan(self, layer, demands, lookahead, view):
         self.last[layer] = [demand.expert for demand in demands]

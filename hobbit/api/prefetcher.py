@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -46,19 +47,23 @@ class PrefetchPlan:
 
 
 class Prefetcher(Protocol):
-    """Predicts later layers. Asked once a layer, after the on-demand loads of that layer are queued."""
+    """Predicts later layers. Asked once a layer, after the on-demand loads of that layer are queued.
 
-    depth: int
+    Who inherits from it writes `plan`, and of the rest what differs from here.
+    """
+
+    depth: int = 0
     """Layers of gate look-ahead wanted (0: none); the engine computes no more than this."""
 
-    staging: int
+    staging: int = 0
     """Staging slots wanted. 0: prefetched experts go into the cache and may evict. N: they go into N
     staging slots and enter the cache only when really used (mixtral-offloading)."""
 
     def begin_sequence(self) -> None:
-        """A new sequence starts."""
-        ...
+        """A new sequence starts; nothing is forgotten unless this says so."""
+        return
 
+    @abstractmethod
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
     ) -> PrefetchPlan | None:

@@ -12,6 +12,7 @@ from hobbit.api import (
     Demand,
     Effect,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -48,16 +49,11 @@ class AdaptiveGateComponent(PrefetcherComponent):
         return AdaptiveGate(self.depth)
 
 
-class AdaptiveGate:
+class AdaptiveGate(Prefetcher):
     """Plans one copy at most, into the cache itself."""
-
-    staging = 0
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-
-    def begin_sequence(self) -> None:
-        """Nothing to forget."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -14,6 +14,7 @@ from hobbit.api import (
     ExpertKey,
     Loader,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -56,19 +57,14 @@ class BesideHostComponent(PrefetcherComponent):
         return BesideHost(self.depth, self.slack, context.loader, context.costs)
 
 
-class BesideHost:
+class BesideHost(Prefetcher):
     """Plans within the time that the host takes, give or take a share `slack` of one copy."""
-
-    staging = 0
 
     def __init__(self, depth: int, slack: float, loader: Loader, costs: CostModel) -> None:
         self.depth = depth
         self._slack = slack
         self._level_for = loader.level_for
         self._costs = costs
-
-    def begin_sequence(self) -> None:
-        """Nothing is carried from sequence to sequence."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

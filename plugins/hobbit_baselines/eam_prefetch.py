@@ -16,6 +16,7 @@ from hobbit.api import (
     Effect,
     ExpertKey,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -58,11 +59,8 @@ class EamPrefetchComponent(PrefetcherComponent):
         return EamPrefetch(matrices, self.fetch, self.least / context.shape.top_k)
 
 
-class EamPrefetch:
+class EamPrefetch(Prefetcher):
     """Follows the running request, and plans for all later layers at once; `least` is a priority."""
-
-    depth = 0
-    staging = 0
 
     def __init__(self, matrices: ActivationMatrices, fetch: int, least: float) -> None:
         self._matrices = matrices

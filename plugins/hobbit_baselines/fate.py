@@ -13,6 +13,7 @@ from hobbit.api import (
     Effect,
     ExpertKey,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -48,17 +49,13 @@ class FateComponent(PrefetcherComponent):
         return Fate(self.confidence)
 
 
-class Fate:
+class Fate(Prefetcher):
     """Looks one layer ahead; its prefetches go into the cache itself."""
 
     depth = 1
-    staging = 0
 
     def __init__(self, confidence: float) -> None:
         self._confidence = confidence
-
-    def begin_sequence(self) -> None:
-        """Nothing is carried from sequence to sequence."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -13,6 +13,7 @@ from hobbit.api import (
     Effect,
     ExpertKey,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -48,7 +49,7 @@ class NextGateComponent(PrefetcherComponent):
         return NextGate(self.fetch, self.staging)
 
 
-class NextGate:
+class NextGate(Prefetcher):
     """Looks one layer ahead; keeps nothing from eviction."""
 
     depth = 1
@@ -56,9 +57,6 @@ class NextGate:
     def __init__(self, fetch: int, staging: int) -> None:
         self.staging = staging
         self._fetch = fetch
-
-    def begin_sequence(self) -> None:
-        """Nothing is carried from sequence to sequence."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

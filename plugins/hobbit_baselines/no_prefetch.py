@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hobbit.api import Context, Demand, Effect, Lookahead, PrefetcherComponent, PrefetchPlan, ResidencyView
+from hobbit.api import (
+    Context,
+    Demand,
+    Effect,
+    Lookahead,
+    Prefetcher,
+    PrefetcherComponent,
+    PrefetchPlan,
+    ResidencyView,
+)
 
 
 @dataclass
@@ -22,14 +31,8 @@ class NoPrefetchComponent(PrefetcherComponent):
         return NoPrefetch()
 
 
-class NoPrefetch:
+class NoPrefetch(Prefetcher):
     """Asks for no look-ahead and plans nothing."""
-
-    depth = 0
-    staging = 0
-
-    def begin_sequence(self) -> None:
-        """Nothing is carried from sequence to sequence."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -16,6 +16,7 @@ from hobbit.api import (
     Effect,
     ExpertKey,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -50,11 +51,8 @@ class OracleComponent(PrefetcherComponent):
         return Oracle(context.future, context.shape.experts)
 
 
-class Oracle:
-    """Follows the recorded demands, flat ids `layer * E + expert`, from layer to layer."""
-
-    depth = 0
-    staging = 0
+class Oracle(Prefetcher):
+    """Follows the recorded demands, flat ids `layer * E + expert`, through layers and sequences."""
 
     def __init__(self, future: npt.NDArray[np.int64], experts: int) -> None:
         layers, chosen = np.divmod(future, experts)
@@ -63,9 +61,6 @@ class Oracle:
         self._chosen = [part.tolist() for part in np.split(chosen, starts[1:])]
         self._step = -1
         self._layer = -1
-
-    def begin_sequence(self) -> None:
-        """The record goes on through all sequences."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

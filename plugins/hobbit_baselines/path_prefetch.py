@@ -13,6 +13,7 @@ from hobbit.api import (
     Effect,
     ExpertKey,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -59,11 +60,8 @@ class PathPrefetchComponent(PrefetcherComponent):
         return PathPrefetch(table, context.shape.layers, self.fetch, self.least / context.shape.top_k)
 
 
-class PathPrefetch:
-    """Follows the path of the running pass; `least` is a share of selections."""
-
-    depth = 0
-    staging = 0
+class PathPrefetch(Prefetcher):
+    """Follows the path of the running pass; its table stays. `least` is a share of selections."""
 
     def __init__(self, table: PathTable, layers: int, fetch: int, least: float) -> None:
         self._table = table
@@ -71,9 +69,6 @@ class PathPrefetch:
         self._fetch = fetch
         self._least = least
         self._path: list[int] = []
-
-    def begin_sequence(self) -> None:
-        """Paths begin with each pass; the table stays."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -12,6 +12,7 @@ from hobbit.api import (
     Demand,
     Effect,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -49,15 +50,12 @@ class PregateFetchComponent(PrefetcherComponent):
         return PregateFetch(depth, self.staging or (depth + 1) * shape.experts - shape.top_k)
 
 
-class PregateFetch:
+class PregateFetch(Prefetcher):
     """Follows the decisions of the router `depth` layers ahead (from the first layer: of all up to there)."""
 
     def __init__(self, depth: int, staging: int) -> None:
         self.depth = depth
         self.staging = staging
-
-    def begin_sequence(self) -> None:
-        """Nothing to forget."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -12,6 +12,7 @@ from hobbit.api import (
     Demand,
     Effect,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -48,17 +49,11 @@ class PromoteComponent(PrefetcherComponent):
         return Promote(self.fetch)
 
 
-class Promote:
+class Promote(Prefetcher):
     """Needs no look-ahead: it plans for the layer that is running, in the next pass."""
-
-    depth = 0
-    staging = 0
 
     def __init__(self, fetch: int) -> None:
         self._fetch = fetch
-
-    def begin_sequence(self) -> None:
-        """Nothing to forget."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView

@@ -14,6 +14,7 @@ from hobbit.api import (
     ExpertKey,
     Loader,
     Lookahead,
+    Prefetcher,
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
@@ -59,17 +60,12 @@ class StackedGateComponent(PrefetcherComponent):
         return StackedGate(self.depth, context.loader)
 
 
-class StackedGate:
+class StackedGate(Prefetcher):
     """Plans for the nearest layer with a missing expert; its prefetches go into the cache itself."""
-
-    staging = 0
 
     def __init__(self, depth: int, loader: Loader) -> None:
         self.depth = depth
         self._level_for = loader.level_for
-
-    def begin_sequence(self) -> None:
-        """Nothing is carried from sequence to sequence."""
 
     def plan(
         self, layer: int, demands: Sequence[Demand], lookahead: Lookahead | None, view: ResidencyView
