@@ -63,7 +63,8 @@ class Calibration:
                 if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
                     tensors, place = dict(blob.tensors), arena.blob(level, 0).device
                     way = _handing_over_ns(tensors["down_proj"].shape[0], place, streams, lane)
-                    host = _host_cost(HostFfn(blob, quantizer), tensors, blobs, lane, way)
+                    ffn = HostFfn(blob, quantizer, lane.kernels)
+                    host = _host_cost(ffn, tensors, blobs, lane, way)
                     self._costs.hosts[level] = host
             finally:
                 for key in keys:
@@ -111,9 +112,10 @@ def _host_cost(
     def work() -> None:
         for tokens, times in took.items():
             x = torch.ones((tokens, spec.shape[0]), dtype=getattr(torch, spec.dtype))
+            out = torch.empty(x.shape)
             for blob in blobs:
                 start = perf_counter_ns()
-                ffn(x, blob)
+                ffn(x, blob, out)
                 times.append(perf_counter_ns() - start)
 
     lane.start(work, nullcontext())

@@ -43,7 +43,7 @@ class HostExperts:
         self._source = source
         self._streams = streams
         self._lane = lane
-        self._ffns = [HostFfn(blob, quantizer) for blob in layout.layouts]
+        self._ffns = [HostFfn(blob, quantizer, lane.kernels) for blob in layout.layouts]
         self._hidden = _Buffer(streams)
         self._outputs = _Buffer(streams)
         self._returning: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -85,7 +85,7 @@ class HostExperts:
             key = part.job.key
             blob = self._source.blob(key)
             try:
-                outputs[part.row : part.row + len(tokens)] = self._ffns[key.level](x, blob)
+                self._ffns[key.level](x, blob, outputs[part.row : part.row + len(tokens)])
             finally:
                 self._source.release(key)
             self.moved_bytes += blob.numel()

@@ -1,96 +1,64 @@
-"""One gated expert on the host, from its blob, without a decoded copy of the whole."""
+"""One gated expert on the host, from its blob, without a decoded copy of the whole where that can be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
-from torch.nn.functional import linear, silu
 
 from hobbit.api import BlobLayout, Quantizer
-from hobbit.api.quantizer import NATIVE
-from hobbit.blob import BlobField
-
-TILE = 16
-"""Rows of x that a product is filled up to: oneDNN's kernel for a tile reads large weights faster than the
-one for a single row does (measured: 81 against 58 GB/s on 14 cores with AMX)."""
-
-WIDE = 16 * 2**20
-"""Bytes of a matrix from which that pays."""
-
-Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(x [t, columns], blob) to x W^T [t, rows]."""
+from hobbit.errors import DeviceError
+from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn, fits
+from hobbit_devices.host_kernels.few_tokens import few_tokens
+from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.kernels.formats import ExpertFormat
+from hobbit_devices.torch_ffn import TorchFfn
 
 
 class HostFfn:
     """down_proj (silu(gate) * up), (gate, up) the halves of gate_up_proj x, on blobs of one layout.
 
-    Native weights go through torch's linear (oneDNN: AMX or AVX-512 where there is one), int8 through its
-    product with packed weights, which reads quanto's rows as they are. Other precisions are decoded first.
-    `name` says which.
+    A few tokens go through the compiled kernels where there are any for the layout, more through torch;
+    `name` says what one token takes. `cut` is what the ends of a part of the F units must be multiples of
+    (F itself may be one); 0: there are no parts. Not for two threads at once: calls share their scratch.
     """
 
-    def __init__(self, layout: BlobLayout, quantizer: Quantizer) -> None:
+    def __init__(self, layout: BlobLayout, quantizer: Quantizer, kernels: HostKernels | None = None) -> None:
         self._layout = layout
-        self._quantizer = quantizer
-        parts = {(field.tensor, field.part): field for field in layout.fields}
-        self.name = "decoded weights"
-        self._products: tuple[Product, Product] | None = None
-        if layout.precision == NATIVE:
-            self.name = "linear"
-            self._products = (_native(parts, "gate_up_proj"), _native(parts, "down_proj"))
-        elif _is_int8(parts) and hasattr(torch.ops.aten, "_weight_int8pack_mm"):
-            self.name = "int8 product"
-            self._products = (_int8(parts, "gate_up_proj"), _int8(parts, "down_proj"))
+        self._torch = TorchFfn(layout, quantizer)
+        self._compiled, self._few = _compiled(layout, kernels)
+        first = self._compiled or self._torch
+        self.name, self.cut = first.name, first.cut
 
-    def __call__(self, x: torch.Tensor, blob: torch.Tensor) -> torch.Tensor:
-        """The expert's output [t, d] for x [t, d], in x's dtype."""
-        if self._products is None:
-            tensors = self._quantizer.decode(blob, self._layout)
-            gate, up = linear(x, tensors["gate_up_proj"]).chunk(2, dim=-1)
-            return linear(silu(gate) * up, tensors["down_proj"])
-        first, second = self._products
-        gate, up = first(x, blob).chunk(2, dim=-1)
-        return second(silu(gate) * up, blob)
+    def __call__(
+        self, x: torch.Tensor, blob: torch.Tensor, out: torch.Tensor, units: tuple[int, int] | None = None
+    ) -> None:
+        """Fill float32 `out` [t, d] from x [t, d] of any float dtype.
 
+        With `units` (first, last): what those of F give, so that disjoint parts add up to the whole. Raises
+        ValueError if they are none that `cut` allows.
+        """
+        if units is not None:
+            self._check(*units)
+        whole = units is None or self._torch.cut > 0
+        if self._compiled is None or (whole and len(x) > self._few):
+            self._torch(x, blob, out, units)
+        else:
+            self._compiled(x, blob, out, units)
 
-def _native(parts: Mapping[tuple[str, str], BlobField], tensor: str) -> Product:
-    field = parts[tensor, "data"]
-    wide = field.spec.nbytes >= WIDE
-
-    def multiply(x: torch.Tensor, blob: torch.Tensor) -> torch.Tensor:
-        rows = len(x)
-        if wide and rows < TILE:
-            x = torch.cat([x, x.new_zeros(TILE - rows, x.shape[1])])
-        return linear(x, _view(blob, field))[:rows]
-
-    return multiply
+    def _check(self, first: int, last: int) -> None:
+        cut, units = self.cut, dict(self._layout.tensors)["down_proj"].shape[1]
+        ends = cut and all(end % cut == 0 or end == units for end in (first, last))
+        if not ends or not 0 <= first <= last <= units:
+            allowed = f"parts of {units} in steps of {cut}" if cut else "no parts"
+            raise ValueError(f"units {first} to {last} of an expert by {self.name}: it has {allowed}")
 
 
-def _int8(parts: Mapping[tuple[str, str], BlobField], tensor: str) -> Product:
-    data, scale = parts[tensor, "data"], parts[tensor, "scale"]
-    product = torch.ops.aten._weight_int8pack_mm
-
-    def multiply(x: torch.Tensor, blob: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = product(x, _view(blob, data), _view(blob, scale).view(-1))
-        return out
-
-    return multiply
-
-
-def _is_int8(parts: Mapping[tuple[str, str], BlobField]) -> bool:
-    """Whether both matrices are int8 with a scale a row."""
-    names = {name for name, _ in parts}
-    return all(
-        (name, "scale") in parts
-        and parts[name, "data"].spec.dtype == "int8"
-        and parts[name, "scale"].spec.shape == (parts[name, "data"].spec.shape[0], 1)
-        for name in names
-    )
-
-
-def _view(blob: torch.Tensor, field: BlobField) -> torch.Tensor:
-    """The bytes of one field, shaped and typed; no copy."""
-    flat = blob[field.offset : field.offset + field.spec.nbytes]
-    dtype: torch.dtype = getattr(torch, field.spec.dtype)
-    return flat.view(dtype).view(field.spec.shape)
+def _compiled(layout: BlobLayout, kernels: HostKernels | None) -> tuple[CompiledFfn | None, int]:
+    """The compiled expert, and up to how many tokens it is the faster one."""
+    if kernels is not None:
+        try:
+            format = ExpertFormat.of(layout)
+        except DeviceError:
+            return None, 0
+        if fits(format):
+            return CompiledFfn(kernels, format), few_tokens(format.up.bits)
+    return None, 0

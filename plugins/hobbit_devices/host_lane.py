@@ -6,18 +6,28 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from hobbit_devices.host_kernels.host_kernels import HostKernels
 
 
 class HostLane:
     """Runs work in order: on a thread of its own, or at once where the device is the host itself.
 
-    `settle` is called first on that thread, to choose its cores.
+    `settle` is called first on that thread, to choose its cores. `kernels`, where there are any, are what
+    experts are computed with there.
     """
 
-    def __init__(self, threaded: bool, settle: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        threaded: bool,
+        settle: Callable[[], None] | None = None,
+        kernels: HostKernels | None = None,
+    ) -> None:
+        self.kernels = kernels
         self._pool = ThreadPoolExecutor(1, "hobbit-host", settle) if threaded else None
         self._pending: list[Future[None]] = []
         self.busy_ns = 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 import torch
+from hobbit_devices.host_kernels.compiler import Compiler, CompilerError
+from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.host_kernels.loading import load
 from hobbit_devices.torch_component import TorchComponent
 from hobbit_devices.torch_device import TorchDevice
 from hobbit_quantizers.quanto import QuantoQuantizer
@@ -114,3 +118,24 @@ def experts() -> Experts:
 @pytest.fixture(scope="session")
 def pinned_experts() -> Experts:
     return Experts(pin=True)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Compiler:
+    """The system's C compiler; tests that ask for it are skipped where there is none."""
+    try:
+        return Compiler.find()
+    except CompilerError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def kernels(compiler: Compiler, tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    """The compiled host kernels, made once, in a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        found, reason = load()
+    if found is None and sys.platform != "linux":
+        pytest.skip(str(reason))  # a compiler without OpenMP, as Apple's
+    assert found is not None, reason
+    return found

@@ -1,0 +1,67 @@
+"""An expert on the host, by the compiled kernel."""
+
+from __future__ import annotations
+
+import torch
+
+from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
+from hobbit_devices.kernels.formats import ExpertFormat
+
+CUT = 16
+"""Units that a part of an expert begins and ends at, where no group says more: what a vector holds."""
+
+
+def fits(format: ExpertFormat) -> bool:
+    """Whether the kernel can run experts of this format."""
+    if format.dtype not in DTYPES or format.up.rows != 2 * format.ffn:
+        return False
+    return all(
+        matrix.bits not in (2, 4)
+        or (matrix.group % 16 == matrix.columns % matrix.group == 0 and matrix.rows % matrix.planes == 0)
+        for matrix in (format.up, format.down)
+    )
+
+
+class CompiledFfn:
+    """down_proj (silu(gate) * up) in float32 throughout, from blobs of one format, one call at a time.
+
+    `cut`: units of F that a part begins and ends at; 0: there are no parts (int2, whose bytes hold units
+    that lie far apart). `threads` (0: as many as torch has on the calling thread) share the work.
+    """
+
+    name = "host kernel"
+
+    def __init__(self, kernels: HostKernels, format: ExpertFormat, threads: int = 0) -> None:
+        self._kernels = kernels
+        self._expert = Expert.of(format)
+        self._units = format.ffn
+        self._threads = threads
+        groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
+        self._room = format.ffn + max(groups, default=0)
+        self._scratch = self._wide = torch.empty(0)
+        self.cut = 0 if format.down.bits == 2 else max(CUT, format.down.group)
+
+    def __call__(
+        self, x: torch.Tensor, blob: torch.Tensor, out: torch.Tensor, units: tuple[int, int] | None = None
+    ) -> None:
+        """Fill float32 `out` [t, d] from x [t, d]: the expert, or what its units first to last give of it."""
+        tokens = len(x)
+        if x.dtype != torch.float32 or not x.is_contiguous():
+            x = self._widened(x)
+        if len(self._scratch) < tokens * self._room:
+            self._scratch = torch.empty(tokens * self._room)
+        self._kernels.expert(
+            self._expert,
+            blob.data_ptr(),
+            tokens,
+            x.data_ptr(),
+            self._scratch.data_ptr(),
+            out.data_ptr(),
+            units or (0, self._units),
+            self._threads or torch.get_num_threads(),
+        )
+
+    def _widened(self, x: torch.Tensor) -> torch.Tensor:
+        if len(self._wide) < x.numel():
+            self._wide = torch.empty(x.numel())
+        return self._wide[: x.numel()].view(x.shape).copy_(x)

@@ -1,0 +1,77 @@
+"""The C function, as Python calls it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
+
+DTYPES = ("bfloat16", "float16", "float32")
+"""In the order of the C file's enum."""
+
+
+class Parts(ctypes.Structure):
+    """`parts` of the C file."""
+
+    _fields_ = (
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        ("data", ctypes.c_int64),
+        ("scale", ctypes.c_int64),
+        ("shift", ctypes.c_int64),
+        ("bits", ctypes.c_int32),
+        ("group", ctypes.c_int32),
+    )
+
+    @staticmethod
+    def of(matrix: PackedMatrix) -> Parts:
+        """Of a matrix in a blob."""
+        offsets = max(matrix.data, 0), max(matrix.scale, 0), max(matrix.shift, 0)
+        return Parts(matrix.rows, matrix.columns, *offsets, matrix.bits, matrix.group)
+
+
+class Expert(ctypes.Structure):
+    """`expert` of the C file."""
+
+    _fields_ = (("up", Parts), ("down", Parts), ("dtype", ctypes.c_int32))
+
+    @staticmethod
+    def of(format: ExpertFormat) -> Expert:
+        """Of the blobs of a format."""
+        return Expert(Parts.of(format.up), Parts.of(format.down), DTYPES.index(format.dtype))
+
+
+class HostKernels:
+    """The library made of `expert.c`. It has no state: threads may call it at the same time.
+
+    Its teams of threads are OpenMP's: one for each thread that calls, on the cores which that one was bound
+    to at its first call. Raises OSError if the library cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._expert = ctypes.CDLL(str(path)).hobbit_expert  # releases the GIL while it runs
+        pointer, count = ctypes.c_void_p, ctypes.c_int64
+        self._expert.argtypes = (
+            *(ctypes.POINTER(Expert), pointer, count, pointer, pointer, pointer),
+            *(count, count, ctypes.c_int32),
+        )
+        self._expert.restype = None
+        self._process = os.getpid()
+
+    def expert(
+        self,
+        expert: Expert,
+        blob: int,
+        tokens: int,
+        x: int,
+        scratch: int,
+        y: int,
+        units: tuple[int, int],
+        threads: int,
+    ) -> None:
+        """`hobbit_expert`: addresses of host memory, of the sizes that the C file wants."""
+        if os.getpid() != self._process:
+            threads = 1  # a fork has the parent's records of its team, but none of its threads
+        self._expert(expert, blob, tokens, x, scratch, y, *units, threads)
