@@ -35,7 +35,7 @@ from hobbit.api.host_memory import free_host_bytes
 from hobbit.api.loader import Loader, serving_level
 from hobbit.api.markers import hookimpl, hookspec
 from hobbit.api.past import Past, PastRequest, no_past
-from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, ResidencyView
+from hobbit.api.prefetcher import Lookahead, Prefetcher, PrefetchPlan, ResidencyView, predicted_copies
 from hobbit.api.quantizer import Quantizer
 from hobbit.api.records import Records
 from hobbit.api.router import Router, Routing
@@ -113,5 +113,6 @@ __all__ = [
     "host_is_faster",
     "least_maximum",
     "no_past",
+    "predicted_copies",
     "serving_level",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hobbit.types import Demand, ExpertKey
+from hobbit.api.loader import serving_level
+from hobbit.types import HIGH, Demand, ExpertKey, expert_key
 
 
 class Lookahead(Protocol):
@@ -72,3 +73,34 @@ class Prefetcher(Protocol):
         `demands` are this layer's own, `lookahead` the gate predictions (None where routers cannot be read).
         """
         ...
+
+
+def predicted_copies(
+    layer: int,
+    depth: int,
+    lookahead: Lookahead,
+    view: ResidencyView,
+    level_for: Callable[[float], int | None],
+) -> Iterator[tuple[list[ExpertKey], list[ExpertKey]]]:
+    """What gates predict for each of the `depth` layers after `layer`, the nearest first: (missing, held).
+
+    Both are in falling gate weight. `level_for` is the loader's: a copy that may serve the demand is held,
+    others are missing at the level wanted; who would be skipped is neither.
+    """
+    for distance in range(1, min(depth, lookahead.depth) + 1):
+        later = layer + distance
+        levels = view.held_in(later)
+        missing: list[ExpertKey] = []
+        held: list[ExpertKey] = []
+        for expert, _, score, _ in lookahead.demands(distance):
+            wanted = level_for(score)
+            if wanted is None:
+                continue
+            mask = levels[expert]
+            # A high copy serves everything: the common case spares a call.
+            resident = HIGH if mask & 1 else serving_level(mask, wanted)
+            if resident is None:
+                missing.append(expert_key(later, expert, wanted))
+            else:
+                held.append(expert_key(later, expert, resident))
+        yield missing, held

@@ -16,9 +16,9 @@ from hobbit.api import (
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
+    predicted_copies,
 )
 from hobbit.errors import ConfigError
-from hobbit.types import expert_key
 
 
 @dataclass
@@ -61,9 +61,12 @@ class AdaptiveGate(Prefetcher):
         """The heaviest missing prediction of the nearest layer that has one."""
         if lookahead is None:
             return None
-        for distance in range(1, min(self.depth, lookahead.depth) + 1):
-            likely = [expert_key(layer + distance, d.expert, HIGH) for d in lookahead.demands(distance)]
-            missing = [key for key in likely if not view.held(key.layer, key.expert) & 1]
+        for missing, held in predicted_copies(layer, self.depth, lookahead, view, _high):
             if missing:
-                return PrefetchPlan(missing[:1], [key for key in likely if key not in missing])
+                return PrefetchPlan(missing[:1], held)
         return None
+
+
+def _high(score: float) -> int:
+    """The published system has one precision."""
+    return HIGH

@@ -18,10 +18,9 @@ from hobbit.api import (
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
-    serving_level,
+    predicted_copies,
 )
 from hobbit.errors import ConfigError
-from hobbit.types import expert_key
 
 
 @dataclass
@@ -74,17 +73,12 @@ class BesideHost(Prefetcher):
         if lookahead is None or spare <= 0:
             return None
         fetch: list[ExpertKey] = []
-        for distance in range(1, min(self.depth, lookahead.depth) + 1):
-            later = layer + distance
-            held = view.held_in(later)
-            for expert, _, score, _ in lookahead.demands(distance):
-                wanted = self._level_for(score)
-                if wanted is None or serving_level(held[expert], wanted) is not None:
-                    continue
-                copy = self._costs.copy_ns(wanted)
+        for missing, _ in predicted_copies(layer, self.depth, lookahead, view, self._level_for):
+            for key in missing:
+                copy = self._costs.copy_ns(key.level)
                 if spare < copy * (1 - self._slack):
                     return PrefetchPlan(fetch, [])
-                fetch.append(expert_key(later, expert, wanted))
+                fetch.append(key)
                 spare -= copy
         return PrefetchPlan(fetch, [])
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hobbit.api import (
-    HIGH,
     Context,
     Demand,
     Effect,
@@ -18,10 +17,9 @@ from hobbit.api import (
     PrefetcherComponent,
     PrefetchPlan,
     ResidencyView,
-    serving_level,
+    predicted_copies,
 )
 from hobbit.errors import ConfigError
-from hobbit.types import expert_key
 
 
 @dataclass
@@ -73,23 +71,9 @@ class StackedGate(Prefetcher):
         """Keep what is resident layer by layer, until a layer misses something; fetch that."""
         if lookahead is None:
             return None
-        fetch: list[ExpertKey] = []
         keep: list[ExpertKey] = []
-        level_for = self._level_for
-        for distance in range(1, min(self.depth, lookahead.depth) + 1):
-            later = layer + distance
-            held = view.held_in(later)
-            for expert, _, score, _ in lookahead.demands(distance):
-                wanted = level_for(score)
-                if wanted is None:
-                    continue
-                mask = held[expert]
-                # A high copy serves everything: the common case spares a call.
-                resident = HIGH if mask & 1 else serving_level(mask, wanted)
-                if resident is None:
-                    fetch.append(expert_key(later, expert, wanted))
-                else:
-                    keep.append(expert_key(later, expert, resident))
-            if fetch:
-                break
-        return PrefetchPlan(fetch, keep)
+        for missing, held in predicted_copies(layer, self.depth, lookahead, view, self._level_for):
+            keep += held
+            if missing:
+                return PrefetchPlan(missing, keep)
+        return PrefetchPlan([], keep)
