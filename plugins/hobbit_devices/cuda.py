@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hobbit.api import Context
 from hobbit.errors import DeviceError
 from hobbit_devices.gpu_costs import GpuCosts
+from hobbit_devices.host_kernels import FEW_TOKENS, HostMaths, choose_kernels
 from hobbit_devices.torch_component import TorchComponent
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class CudaDevice(TorchComponent):
 
     The default rates are an H200's, as its simulated profile has them. `graphs`: replay decode steps from
     CUDA graphs, cut at the experts, where the KV cache is static, and run norms fused. `host_threads` run
-    the experts that stay on the host, each on a core of its own (0: all cores but two); weights that the
-    host has to decode come at `host_decode_gb_s`. With `deterministic=false` the rates of copies and of the
-    host are measured at start.
+    the experts that stay on the host, each on a core of its own (0: all cores but two), by `host_kernels`:
+    a small C library that is compiled here once, or torch alone, which decodes int4 and int2 first, at
+    `host_decode_gb_s`. With `deterministic=false` the rates of copies and of the host are measured at start.
     """
 
     name: ClassVar[str] = "cuda"
@@ -43,6 +44,7 @@ class CudaDevice(TorchComponent):
     host_gb_s: float = 62.0
     graphs: bool = True
     host_threads: int = 0
+    host_kernels: HostMaths = HostMaths.auto
     host_decode_gb_s: float = 6.0
     block: str = "8MiB"
 
@@ -88,10 +90,12 @@ class CudaDevice(TorchComponent):
 
         device = torch.device("cuda", torch.cuda.current_device())
         cores = team(self.host_threads, physical_cores())
-        lane = HostLane(threaded=True, settle=lambda: settle_on(cores))
+        kernels = choose_kernels(self.host_kernels, context.notes)
+        lane = HostLane(threaded=True, settle=lambda: settle_on(cores), kernels=kernels)
         streams = CudaStreams(device)
         choose = FusedChoice(device, streams, context.notes)
-        costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s)
+        compiled = FEW_TOKENS if kernels is not None else {}
+        costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s, compiled)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
         pages = LockedPages(context.shape, context.notes)
         return StreamedDevice(device, costs, streams, lane, choose, calibration, pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hobbit.api import Context
@@ -9,7 +10,7 @@ from hobbit.api.quantizer import NATIVE
 from hobbit_devices.nominal_costs import NominalCosts
 
 PRODUCTS = (NATIVE, "int8")
-"""Precisions that the host multiplies with as they are; others it decodes first."""
+"""Precisions that torch multiplies with as they are on the host; others it decodes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class GpuCosts:
 
     They are filled before the first layer and then stay, so that decisions do not follow the clock. Nominal:
     weights that the host has to decode appear at `decode_gb_s`, 10^9 bytes of decoded weights a second.
+    `compiled`: up to how many tokens host kernels spare it that, by precision.
     """
 
     nominal: NominalCosts
     context: Context
     decode_gb_s: float
+    compiled: Mapping[str, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     hosts: dict[int, HostCost] = field(default_factory=dict)
 
@@ -53,7 +56,7 @@ class GpuCosts:
         if measured is not None:
             return measured.of(tokens)
         cost = self.nominal.host_ns(level, tokens)
-        if self.context.precisions[level] in (*PRODUCTS, self.context.geometry.dtype):
+        precision, geometry = self.context.precisions[level], self.context.geometry
+        if precision in (*PRODUCTS, geometry.dtype) or tokens <= self.compiled.get(precision, 0):
             return cost
-        geometry = self.context.geometry
         return cost + round(geometry.expert_values * geometry.item_bytes / self.decode_gb_s)

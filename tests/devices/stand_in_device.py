@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.calibration import Calibration
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_costs import GpuCosts
+from hobbit_devices.host_kernels import FEW_TOKENS
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.kernels.reference import ReferenceKernels
 from hobbit_devices.locked_pages import LockedPages
@@ -24,13 +26,17 @@ CPU = torch.device("cpu")
 
 @dataclass
 class StandIn(TorchComponent):
-    """A component that builds the engine on stand-in queues; `fused` runs layers in stand-in kernels."""
+    """A component that builds the engine on stand-in queues; `fused` runs layers in stand-in kernels.
+
+    `kernels` are what the host runs experts with, where there are any.
+    """
 
     name = "stand_in"
     fused: bool = False
     inline: bool = True
     pageable: bool = False
     seed: int | None = None
+    kernels: Any = None
     built: list[StandInStreams] = field(default_factory=list)
 
     def free_bytes(self) -> int:
@@ -49,7 +55,9 @@ class StandIn(TorchComponent):
             ]
             return FusedLayers(kernels, UploadRing(streams, CPU))
 
-        costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0)
+        compiled = FEW_TOKENS if self.kernels else {}
+        costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0, compiled=compiled)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
         pages = LockedPages(context.shape, context.notes)
-        return StreamedDevice(CPU, costs, streams, HostLane(True), choose, calibration, pages)
+        lane = HostLane(True, kernels=self.kernels)
+        return StreamedDevice(CPU, costs, streams, lane, choose, calibration, pages)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hobbit_devices.host_kernels import FEW_TOKENS
+from hobbit_devices.host_kernels.host_kernels import HostKernels
 
 from hobbit.api import SlotLayout
 from hobbit.sizes import format_size
@@ -15,9 +17,11 @@ from tests.devices.stand_in_device import StandIn
 RATES = {"link_gb_s": 2.0, "link_latency_us": 0.0, "host_gb_s": 1.0, "host_tflops": 1e6}
 
 
-def prepared(experts: Any, deterministic: bool, pageable: bool = False) -> tuple[Any, list[str]]:
+def prepared(
+    experts: Any, deterministic: bool, pageable: bool = False, kernels: Any = None
+) -> tuple[Any, list[str]]:
     context = replace(experts.context, deterministic=deterministic)
-    device = StandIn(**RATES, pageable=pageable).build(context)
+    device = StandIn(**RATES, pageable=pageable, kernels=kernels).build(context)
     device.prepare(SlotLayout((SLOTS, SLOTS), experts.layouts), experts.quantizer, experts.store)
     device.close()
     return device.costs, context.notes
@@ -31,6 +35,26 @@ def test_constants_count_the_decoding_that_the_host_has_to_do(experts: Any) -> N
     assert costs.host_ns(0, 1) == way + high
     assert costs.host_ns(1, 1) == way + low + 3 * 64 * 64 * 2
     assert not notes
+
+
+def test_compiled_kernels_spare_the_host_the_decoding_of_a_few_tokens(
+    experts: Any, kernels: HostKernels
+) -> None:
+    costs, _ = prepared(experts, deterministic=True, kernels=kernels)
+    without, _ = prepared(experts, deterministic=True)
+    few = FEW_TOKENS["int4"]
+    low = experts.context.blob_bytes[1]
+    assert costs.host_ns(0, 1) == without.host_ns(0, 1)
+    assert costs.host_ns(1, 1) == 2 * (64 * 2 // 2) + low
+    assert costs.host_ns(1, few) < without.host_ns(1, few)
+    assert costs.host_ns(1, few + 1) == without.host_ns(1, few + 1)
+
+
+def test_compiled_kernels_are_measured_like_torch(experts: Any, kernels: HostKernels) -> None:
+    constant, _ = prepared(experts, deterministic=True, kernels=kernels)
+    costs, notes = prepared(experts, deterministic=False, kernels=kernels)
+    assert all(costs.host_ns(level, 1) != constant.host_ns(level, 1) > 0 for level in (0, 1))
+    assert all(", on the host " in note for note in notes) and len(notes) == 2
 
 
 @pytest.mark.parametrize("pageable", [False, True])

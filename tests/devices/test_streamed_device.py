@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hobbit_devices.host_kernels.host_kernels import HostKernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,23 @@ def test_any_order_of_events_gives_the_same_bits(
     device.close()
     assert not any(source.lent.values()), "every blob is given back"
     component.built[0].close()
+
+
+def test_compiled_experts_take_their_place_beside_the_device(kernels: HostKernels) -> None:
+    device = prepared(StandIn(fused=True, inline=False, seed=3, kernels=kernels), Counting())
+    hosted = 0
+    for number, tokens in enumerate((1, 2, 17, 1)):
+        layer = Layer(number, tokens)
+        fates = ["host" if expert % 2 else "load" for expert in range(6)]
+        device.begin_pass(tokens, 0)
+        device.begin_layer(number % 2, tokens, 0)
+        expected = serve(EXPERTS, device, number % 2, layer, fates, number)
+        device.end_pass(1)
+        assert layer.output is not None
+        torch.testing.assert_close(layer.output, expected, rtol=2e-2, atol=2e-2)
+        hosted += sum(expert % 2 for expert in layer.chosen)
+    assert hosted and device.report().moved_bytes["host"] > 0
+    device.close()
 
 
 def test_an_urgent_copy_overtakes_a_prefetch_at_a_block() -> None:

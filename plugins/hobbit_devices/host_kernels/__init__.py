@@ -10,7 +10,7 @@ needs no torch.
 
 from __future__ import annotations
 
-from hobbit_devices.host_kernels.choice import HostMaths, choose
+from hobbit_devices.host_kernels.choice import HostMaths, choose_kernels
 from hobbit_devices.host_kernels.few_tokens import FEW_TOKENS, few_tokens
 
-__all__ = ["FEW_TOKENS", "HostMaths", "choose", "few_tokens"]
+__all__ = ["FEW_TOKENS", "HostMaths", "choose_kernels", "few_tokens"]

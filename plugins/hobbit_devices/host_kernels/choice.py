@@ -16,7 +16,7 @@ class HostMaths(Enum):
     torch = "torch"  # torch alone: nothing is ever compiled
 
 
-def choose(maths: HostMaths, notes: list[str]) -> HostKernels | None:
+def choose_kernels(maths: HostMaths, notes: list[str]) -> HostKernels | None:
     """The compiled kernels, if wanted and to be had; a note says why not."""
     if maths is HostMaths.torch:
         return None

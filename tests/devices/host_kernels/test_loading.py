@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hobbit_devices.host_kernels import HostMaths, choose
+from hobbit_devices.host_kernels import HostMaths, choose_kernels
 from hobbit_devices.host_kernels.compiler import Compiler
 from hobbit_devices.host_kernels.loading import SOURCE, load
 
@@ -144,17 +144,17 @@ def test_a_library_that_computes_wrongly_is_not_used(compiler: Compiler, cache: 
 def test_torch_is_chosen_without_a_look_at_compilers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("no compiler is asked for"))
     notes: list[str] = []
-    assert choose(HostMaths.torch, notes) is None and not notes
+    assert choose_kernels(HostMaths.torch, notes) is None and not notes
 
 
 def test_what_is_lost_without_a_compiler_is_noted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "nowhere")
     notes: list[str] = []
-    assert choose(HostMaths.auto, notes) is None
+    assert choose_kernels(HostMaths.auto, notes) is None
     (note,) = notes
     assert "CC=nowhere" in note and "far slower" in note and "install gcc" in note
 
 
 def test_the_chosen_kernels_come_without_a_note(compiler: Compiler, cache: Path) -> None:
     notes: list[str] = []
-    assert choose(HostMaths.auto, notes) is not None and not notes
+    assert choose_kernels(HostMaths.auto, notes) is not None and not notes
