@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from hobbit.api.past import Past, no_past
 from hobbit.geometry import Geometry
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hobbit.api.quantizer import Quantizer
     from hobbit.api.records import Records
     from hobbit.api.router import Router
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -50,6 +52,14 @@ class Context:
     past: Past = no_past
     unified: bool = False
     notes: list[str] = field(default_factory=list)
+    _shared: dict[Hashable, Any] = field(default_factory=dict)
+
+    def share(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What components of one run have in common: the first that asks for `key` makes it."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        shared: T = self._shared[key]
+        return shared
 
     @property
     def shape(self) -> RoutingShape:

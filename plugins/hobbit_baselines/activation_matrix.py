@@ -7,9 +7,29 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import RoutingShape
+from hobbit.api import Context, RoutingShape
+from hobbit.errors import ConfigError
 
 Counts = npt.NDArray[np.float32]
+
+
+def matrices_of(context: Context, kind: str, collection: int, nearest: int) -> ActivationMatrices:
+    """The activation matrices of the training routing, with the options of a component of this `kind`.
+
+    A cache and a prefetcher of one run that ask alike are given the same.
+
+    Raises:
+        ConfigError: if `nearest` is not between 1 and `collection`.
+    """
+    if not 1 <= nearest <= collection:
+        raise ConfigError(f"{kind}.nearest={nearest} must lie between 1 and {kind}.collection={collection}")
+
+    def learned() -> ActivationMatrices:
+        matrices = ActivationMatrices(context.shape, collection, nearest)
+        matrices.learn(request.experts for request in context.past())
+        return matrices
+
+    return context.share((ActivationMatrices, collection, nearest), learned)
 
 
 class ActivationMatrices:
@@ -21,7 +41,10 @@ class ActivationMatrices:
     2401.14361, sections 4 and 5).
 
     Products with all members are kept up to date row by row, so that observing a layer costs O(K x capacity).
+    One observer tells of a layer, and only one: `cached` says that it is a cache, which hears of it first.
     """
+
+    cached = False
 
     def __init__(self, shape: RoutingShape, capacity: int, nearest: int) -> None:
         self._nearest = nearest
@@ -49,7 +72,7 @@ class ActivationMatrices:
         self._expect()
 
     def begin_request(self) -> None:
-        """The running request, if there is one, joins the collection; an empty one starts."""
+        """The running request, if it has begun, joins the collection; an empty one starts."""
         if self._filled.any():
             self._collect(self._running)
         self._running.fill(0)

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hobbit.api import CacheComponent, Context, Effect, ExpertKey, PoolView, ScoredCache
-from hobbit.errors import ConfigError
-from hobbit_baselines.activation_matrix import ActivationMatrices
+from hobbit_baselines.activation_matrix import ActivationMatrices, matrices_of
 
 _EPSILON = 1e-3
 """Tokens: it ranks, by their layers, experts that no such request used."""
@@ -46,25 +45,13 @@ class EamCacheComponent(CacheComponent):
         return EamCache(matrices_of(context, self.kind, self.collection, self.nearest))
 
 
-def matrices_of(context: Context, kind: str, collection: int, nearest: int) -> ActivationMatrices:
-    """The activation matrices of the training routing, with the options of a component of this `kind`.
-
-    Raises:
-        ConfigError: if `nearest` is not between 1 and `collection`.
-    """
-    if not 1 <= nearest <= collection:
-        raise ConfigError(f"{kind}.nearest={nearest} must lie between 1 and {kind}.collection={collection}")
-    matrices = ActivationMatrices(context.shape, collection, nearest)
-    matrices.learn(request.experts for request in context.past())
-    return matrices
-
-
 class EamCache(ScoredCache):
     """One global pool ranked by the expected activations of the running request."""
 
     def __init__(self, matrices: ActivationMatrices) -> None:
         super().__init__()
         self._matrices = matrices
+        matrices.cached = True
         self._expected: npt.NDArray[np.float32] | None = None
         self._worth: npt.NDArray[np.float64] = np.zeros(0)
 

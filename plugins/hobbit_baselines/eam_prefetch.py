@@ -22,8 +22,7 @@ from hobbit.api import (
     ResidencyView,
 )
 from hobbit.errors import ConfigError
-from hobbit_baselines.activation_matrix import ActivationMatrices
-from hobbit_baselines.eam_cache import matrices_of
+from hobbit_baselines.activation_matrix import ActivationMatrices, matrices_of
 
 
 @dataclass
@@ -78,7 +77,8 @@ class EamPrefetch(Prefetcher):
     ) -> PrefetchPlan | None:
         """The likeliest experts of the layers after `layer` that are not on the device."""
         matrices = self._matrices
-        matrices.observe(layer, [d.expert for d in demands], [d.tokens for d in demands])
+        if not matrices.cached:
+            matrices.observe(layer, [d.expert for d in demands], [d.tokens for d in demands])
         if not len(matrices):
             return None
         if matrices.expected is not self._expected:

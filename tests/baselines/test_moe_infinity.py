@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hobbit_baselines.activation_matrix import ActivationMatrices
-from hobbit_baselines.eam_cache import EamCacheComponent
+from hobbit_baselines.activation_matrix import ActivationMatrices, matrices_of
+from hobbit_baselines.eam_cache import EamCache, EamCacheComponent
 from hobbit_baselines.eam_prefetch import EamPrefetch, EamPrefetchComponent
 from hobbit_baselines.lfu import LfuComponent
 from hobbit_baselines.lru import LruComponent
@@ -22,7 +22,7 @@ from hobbit.api import (
 )
 from hobbit.errors import ConfigError
 from hobbit.testing.stand_ins import Holding
-from tests.baselines.serving import Choices, hit_ratio
+from tests.baselines.serving import Choices, context_of, hit_ratio
 
 SHAPE = RoutingShape(layers=8, experts=16, top_k=2)
 SMALL = RoutingShape(layers=2, experts=3, top_k=1)
@@ -145,3 +145,32 @@ def test_no_more_are_nearest_than_there_are(nearest: int, context: Context) -> N
 def test_a_prefetcher_that_fetches_nothing_is_refused(context: Context) -> None:
     with pytest.raises(ConfigError, match="fetch=0 fetches nothing"):
         EamPrefetchComponent(fetch=0).build(context)
+
+
+def test_cache_and_prefetcher_share_the_matrices_and_decide_as_with_their_own() -> None:
+    past, new = requests(20, seed=1, mixed=False), requests(6, seed=2, mixed=False)
+    contexts = [context_of(new, SHAPE.experts, past) for _ in range(3)]
+    together = EamPrefetchComponent().build(contexts[0]), EamCacheComponent().build(contexts[0])
+    apart = EamPrefetchComponent().build(contexts[1]), EamCacheComponent().build(contexts[2])
+    everybody = np.arange(SHAPE.layers * SHAPE.experts)
+    pool = PoolView(HIGH, everybody, everybody // SHAPE.experts)
+    nothing = Holding([[0] * SHAPE.experts] * SHAPE.layers)
+
+    def step(prefetcher: EamPrefetch, cache: EamCache, layer: int, row: list[int]) -> tuple[object, object]:
+        cache.observe(layer, row, [1] * len(row))
+        scores = cache.scores(pool, ExpertKey(layer, row[0], HIGH)).tolist()
+        return scores, prefetcher.plan(layer, [Demand(e, 0.5, 0.0, 1) for e in row], None, nothing)
+
+    for chosen in new:
+        for prefetcher, cache in (together, apart):
+            cache.begin_sequence()
+            prefetcher.begin_sequence()
+        for token in chosen.tolist():
+            for layer, row in enumerate(token):
+                assert step(*together, layer, row) == step(*apart, layer, row)
+
+
+def test_other_options_are_other_matrices(context: Context) -> None:
+    made = matrices_of(context, "cache", 8, 2)
+    assert matrices_of(context, "prefetcher", 8, 2) is made
+    assert matrices_of(context, "prefetcher", 8, 3) is not made
