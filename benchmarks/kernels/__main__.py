@@ -4,7 +4,7 @@
 
 First every format and shape is compared with float64, then batch-1 calls are timed in graphs that rotate
 over more than 2 GB of slots, with all candidates of block sizes, then grouped products. Shares are of the
-bandwidth of a device-to-device copy, measured in the same run.
+bandwidth of a device-to-device copy, measured in the same run. Last comes what a launch costs the host.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    from benchmarks.kernels import decode, prefill
+    from benchmarks.kernels import decode, in_place, prefill
     from benchmarks.kernels.compiling import compile_all
     from benchmarks.kernels.correctness import check
     from benchmarks.kernels.slots import Bench
@@ -53,6 +53,7 @@ def main(words: list[str]) -> int:
         "read_gb_s": read_bandwidth() / 1e9,
         "decode": [],
         "prefill": [],
+        "in_place": [],
         "errors": {},
     }
     print(f"{result['device']}: copy {result['copy_gb_s']:.0f} GB/s, read {result['read_gb_s']:.0f} GB/s")
@@ -68,6 +69,9 @@ def main(words: list[str]) -> int:
         row = decode.measure(bench, result["copy_gb_s"] * 1e9)
         result["decode"].append(row)
         _print_decode(row, result["errors"][case.label])
+        if (place := in_place.measure(bench)) is not None:
+            result["in_place"].append(place)
+            _print_in_place(place)
         if not options.no_prefill:
             rows = prefill.measure(bench)
             result["prefill"] += rows
@@ -75,6 +79,9 @@ def main(words: list[str]) -> int:
         del bench
         torch.cuda.empty_cache()
         Path(options.out).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print("Host microseconds a launch, through Triton's binder and past it:")
+    for row in result["decode"]:
+        _print_launches(row)
     print(f"{time.perf_counter() - start:.0f} s in all; every figure in {options.out}")
     return int(wrong)
 
@@ -85,8 +92,7 @@ def _print_decode(row: dict[str, Any], errors: dict[str, float] | str) -> None:
     worst = f"{max(errors.values()):.1e}" if isinstance(errors, dict) else "WRONG"
     print(
         f"{row['case']:22} table {table['us']:7.1f} us {table['gb_s']:5.0f} GB/s {table['share']:4.0%} | "
-        f"best {best['us']:7.1f} us {best['share']:4.0%} | bar {bar} | host {row['host_us']:.0f} us | "
-        f"error {worst}"
+        f"best {best['us']:7.1f} us {best['share']:4.0%} | bar {bar} | error {worst}"
     )
     for name in ("up", "down"):
         tried = row["tried"][name]
@@ -96,6 +102,19 @@ def _print_decode(row: dict[str, Any], errors: dict[str, float] | str) -> None:
             + ", ".join(f"n{t['n']} k{t['k']} w{t['warps']} s{t['stages']}: {t['us']:.1f}" for t in shown),
             flush=True,
         )
+
+
+def _print_in_place(row: dict[str, Any]) -> None:
+    shares = (
+        f"{share} {row[share]['us']:.0f} us {row[share]['gb_s']:.1f} GB/s" for share in ("whole", "half")
+    )
+    print(f"    one expert in place, in host memory: {', '.join(shares)}", flush=True)
+
+
+def _print_launches(row: dict[str, Any]) -> None:
+    jit, direct = row["launch"]["jit"], row["launch"]["direct"]
+    times = (f"{name} {jit[name]:5.1f} -> {direct[name]:4.1f}" for name in jit)
+    print(f"    {row['case']:22} {', '.join(times)}")
 
 
 def _print_prefill(rows: list[dict[str, Any]]) -> None:

@@ -19,6 +19,8 @@ def error(found: torch.Tensor, exact: torch.Tensor) -> float:
 def check(bench: Bench) -> dict[str, float]:
     """Errors by kind of call. Raises RuntimeError if one is too large or a split call has other bits."""
     errors = {"single": _single(bench)}
+    if bench.kernels.cut:
+        errors["part"] = _part(bench)
     for tokens in (3, 40, 300):
         errors[f"grouped {tokens}"] = _grouped(bench, tokens)
     wrong = {name: value for name, value in errors.items() if not value < TOLERANCE}
@@ -38,6 +40,22 @@ def _single(bench: Bench) -> float:
     if not torch.equal(whole, parts):
         raise RuntimeError(f"{bench.case.label}: two calls have other bits than one")
     return error(whole, exact)
+
+
+def _part(bench: Bench) -> float:
+    """Of the last third of the hidden units."""
+    x, slots, cut, hidden = (
+        bench.states(1, seed=6),
+        bench.slots[1],
+        bench.kernels.cut,
+        bench.case.geometry.hidden,
+    )
+    first = bench.case.geometry.ffn * 2 // 3 // cut * cut
+    exact = torch.full((len(slots), hidden), float("nan"), dtype=torch.float64, device=DEVICE)
+    found = torch.full_like(exact, float("nan"), dtype=torch.float32)
+    bench.exact.run(x, slots, bench.tokens, exact, first)
+    bench.kernels.run(x, slots, bench.tokens, found, first)
+    return error(found, exact)
 
 
 def _grouped(bench: Bench, tokens: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from hobbit_devices.kernels.configs import Blocks, Plan
 
+from benchmarks.kernels import launching
 from benchmarks.kernels.cases import candidates
 from benchmarks.kernels.slots import Bench
 from benchmarks.kernels.timing import replay_us
@@ -17,48 +17,28 @@ from benchmarks.kernels.timing import replay_us
 
 def tune(bench: Bench) -> dict[str, list[tuple[float, Blocks]]]:
     """Microseconds of both launches with every candidate, fastest first."""
-    x, kernels = bench.states(1), bench.kernels
-    default, found, h = kernels.single, {}, bench.h.clone()
-    launches: dict[str, Callable[[torch.Tensor], None]] = {
-        "up": lambda slots: kernels.gate_up(x, slots, bench.tokens, h),
-        "down": lambda slots: kernels.down(bench.h, slots, bench.out),
-    }
-    for name, launch in launches.items():
-        times = []
-        for blocks in candidates(bench.case.precision):
-            kernels.single = Plan(blocks, blocks)
-            times.append((_rotated(bench, launch), blocks))
-        found[name] = sorted(times, key=lambda pair: pair[0])
-    kernels.single = default
-    return found
+    x, h = bench.states(1), bench.h.clone()
+    times: dict[str, list[tuple[float, Blocks]]] = {"up": [], "down": []}
+    for blocks in candidates(bench.case.precision):
+        kernels = bench.planned(Plan(blocks, blocks))
+        launches: dict[str, Callable[[torch.Tensor], None]] = {
+            "up": lambda slots: kernels.gate_up(x, slots, bench.tokens, h),  # noqa: B023
+            "down": lambda slots: kernels.down(bench.h, slots, bench.out),  # noqa: B023
+        }
+        for name, launch in launches.items():
+            times[name].append((_rotated(bench, launch), blocks))
+    return {name: sorted(found, key=lambda pair: pair[0]) for name, found in times.items()}
 
 
 def whole(bench: Bench, plan: Plan) -> float:
     """Microseconds of one call: two products and the weighted sum."""
-    x, default = bench.states(1), bench.kernels.single
-    bench.kernels.single = plan
+    x, kernels = bench.states(1), bench.planned(plan)
 
     def call(slots: torch.Tensor) -> None:
-        bench.kernels.run(x, slots, bench.tokens, bench.out)
-        bench.kernels.combine(bench.out, bench.weights, bench.chosen, bench.rows, bench.final)
+        kernels.run(x, slots, bench.tokens, bench.out)
+        kernels.combine(bench.out, bench.weights, bench.chosen, bench.rows, bench.final)
 
-    result = _rotated(bench, call)
-    bench.kernels.single = default
-    return result
-
-
-def host_us(bench: Bench, calls: int = 200) -> float:
-    """Microseconds that the host needs to launch one call outside a graph."""
-    x, slots = bench.states(1), bench.slots[0]
-    bench.kernels.run(x, slots, bench.tokens, bench.out)
-    idle = torch.full_like(slots, -1)
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(calls):
-        bench.kernels.run(x, idle, bench.tokens, bench.out)
-        bench.kernels.combine(bench.out, bench.weights, bench.chosen, bench.rows, bench.final)
-    torch.cuda.synchronize()
-    return (time.perf_counter() - start) * 1e6 / calls
+    return _rotated(bench, call)
 
 
 def measure(bench: Bench, bandwidth: float) -> dict[str, Any]:
@@ -73,7 +53,7 @@ def measure(bench: Bench, bandwidth: float) -> dict[str, Any]:
         "bar": bench.case.bar,
         "default": {"us": default_us, **_share(bench, default_us, bandwidth), "plan": asdict(default)},
         "best": {"us": best_us, **_share(bench, best_us, bandwidth), "plan": asdict(best)},
-        "host_us": host_us(bench),
+        "launch": launching.measure(bench),
         "tried": {
             name: [{"us": us, **asdict(blocks)} for us, blocks in times] for name, times in tuned.items()
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from hobbit_devices.kernels.configs import Plan
 from hobbit_devices.kernels.expert_kernels import ExpertKernels
 from hobbit_devices.kernels.reference import ReferenceKernels
 
@@ -41,6 +42,10 @@ class Bench:
         self.weights = torch.rand((1, per_call), device=DEVICE)
         self.chosen = torch.randperm(geometry.experts, device=DEVICE)[None, :per_call].contiguous()
         self.rows = torch.arange(per_call, dtype=torch.int32, device=DEVICE)[None]
+
+    def planned(self, plan: Plan) -> ExpertKernels:
+        """The same kernels in other blocks."""
+        return ExpertKernels(self.layout, self.pool, plan=plan)
 
     @property
     def call_bytes(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -11,12 +12,13 @@ import triton.language as tl
 from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
 from hobbit_devices.kernels.combining import weighted_sum
-from hobbit_devices.kernels.configs import Plan, grouped_plan, grouped_sizes, single_plan
+from hobbit_devices.kernels.configs import Blocks, Plan, grouped_plan, grouped_sizes, single_plan
 from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
 from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
 from hobbit_devices.kernels.gemv_native import down_native, gate_up_native
 from hobbit_devices.kernels.gemv_packed import down_packed, gate_up_packed
+from hobbit_devices.kernels.launch import Launch
 from hobbit_devices.kernels.support import ACTIVATIONS, supports
 
 _TYPES = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32}
@@ -28,6 +30,14 @@ _SINGLE = {
 }
 _COMBINED = 1024
 """Columns of the sum that one program makes."""
+
+
+class Launches(NamedTuple):
+    """The launches of `run`: down is one kernel for all hidden units, another for a part of them."""
+
+    gate_up: Launch
+    down: Launch
+    part: Launch
 
 
 class ExpertKernels:
@@ -52,7 +62,14 @@ class ExpertKernels:
         self._dtype: torch.dtype = getattr(torch, self.format.dtype)
         self.single = plan or single_plan(self.format)
         self.cut = self.format.cut
-        self._up, self._down = self._single(self.format.up), self._single(self.format.down)
+        self._up_rows = self.format.up_rows
+        self._down_blocks = -(-self.format.down_rows // self.single.down.n)
+        gate_up, down = _SINGLE[self.format.up.bits]
+        self.launches = Launches(
+            self._launch(gate_up, self.format.up, self.single.up, ACTIVATION=self._activation),
+            self._launch(down, self.format.down, self.single.down, PART=False),
+            self._launch(down, self.format.down, self.single.down, PART=True),
+        )
 
     def run(
         self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, out: torch.Tensor, first: int = 0
@@ -65,7 +82,7 @@ class ExpertKernels:
         that the others give, and their weights are all that is read.
         """
         if len(slots):
-            h = torch.empty((len(slots), self.format.ffn), dtype=self._dtype, device=x.device)
+            h = x.new_empty((len(slots), self.format.ffn))
             self.gate_up(x, slots, tokens, h, first)
             self.down(h, slots, out, first)
 
@@ -73,23 +90,14 @@ class ExpertKernels:
         self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, h: torch.Tensor, first: int = 0
     ) -> None:
         """The first launch of `run`: h[p] = act(gate x) * (up x), h [P, F] in the model's dtype."""
-        format, blocks = self.format, self.single.up
-        kernel, _ = _SINGLE[format.up.bits]
-        kernel[_blocks(format.ffn, format.up, blocks.n, first), len(slots)](
-            x, self._pool, slots, tokens, h, first,
-            **self._up, ACTIVATION=self._activation,
-            BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
-        )  # fmt: skip
+        assert not first or (self.cut and first % self.cut == 0), first
+        blocks = -((first - self._up_rows) // self.single.up.n)
+        self.launches.gate_up((blocks, len(slots)), (x, slots, tokens, h), first)
 
     def down(self, h: torch.Tensor, slots: torch.Tensor, out: torch.Tensor, first: int = 0) -> None:
         """The second launch of `run`: out[p] = down h[p]."""
-        format, blocks = self.format, self.single.down
-        _, kernel = _SINGLE[format.down.bits]
-        kernel[_blocks(format.hidden, format.down, blocks.n), len(slots)](
-            h, self._pool, slots, out, first,
-            **self._down, PART=first > 0,
-            BLOCK_N=blocks.n, BLOCK_K=blocks.k, STAGES=blocks.stages, num_warps=blocks.warps,
-        )  # fmt: skip
+        launch = self.launches.part if first else self.launches.down
+        launch((self._down_blocks, len(slots)), (h, slots, out), first)
 
     def run_grouped(
         self,
@@ -113,14 +121,14 @@ class ExpertKernels:
         plan = plan or grouped_plan(format, len(x))
         h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
         tiles = pairs // plan.up.m + min(experts, pairs)
-        gate_up_grouped[tiles, _blocks(format.ffn, format.up, plan.up.n)](
+        gate_up_grouped[tiles, -(-format.up_rows // plan.up.n)](
             x, self._pool, slots, offsets, tokens, h, experts,
             **self._grouped(format.up, experts), ACTIVATION=self._activation,
             BLOCK_M=plan.up.m, BLOCK_N=plan.up.n, BLOCK_K=plan.up.k,
             num_warps=plan.up.warps, num_stages=plan.up.stages,
         )  # fmt: skip
         tiles = pairs // plan.down.m + min(experts, pairs)
-        down_grouped[tiles, _blocks(format.hidden, format.down, plan.down.n)](
+        down_grouped[tiles, -(-format.down_rows // plan.down.n)](
             h, self._pool, slots, offsets, out, experts,
             **self._grouped(format.down, experts),
             BLOCK_M=plan.down.m, BLOCK_N=plan.down.n, BLOCK_K=plan.down.k,
@@ -143,11 +151,8 @@ class ExpertKernels:
         """
         tokens, choices = weights.shape
         hidden = final.shape[1]
-        block = min(_COMBINED, triton.next_power_of_2(hidden))
-        weighted_sum[tokens, triton.cdiv(hidden, block)](
-            out, weights, experts, rows, final,
-            D=hidden, K=choices, CHOICES=triton.next_power_of_2(choices), BLOCK=block,
-        )  # fmt: skip
+        launch, blocks = summing(hidden, choices)
+        launch((tokens, blocks), (out, weights, experts, rows, final))
 
     def warm_up(self, tokens: int, experts: int, top_k: int) -> None:
         """Compile what calls of up to `tokens` tokens over `experts` experts need: no token waits for it.
@@ -169,7 +174,13 @@ class ExpertKernels:
         weights = torch.zeros((1, top_k), device=device)
         self.combine(out, weights, rows.long(), rows, torch.empty((1, hidden), dtype=dtype, device=device))
 
-    def _single(self, matrix: PackedMatrix) -> dict[str, Any]:
+    def _launch(self, kernel: Any, matrix: PackedMatrix, blocks: Blocks, **more: Any) -> Launch:
+        """A batch-1 kernel on this pool."""
+        sizes = {"BLOCK_N": blocks.n, "BLOCK_K": blocks.k, "STAGES": blocks.stages}
+        return Launch(kernel, {"pool": self._pool} | self._stored(matrix) | more | sizes, blocks.warps)
+
+    def _stored(self, matrix: PackedMatrix) -> dict[str, Any]:
+        """What a kernel has to know of a matrix in this pool."""
         arguments = {
             "STRIDE": self._pool.stride(0),
             "DATA": matrix.data,
@@ -184,7 +195,7 @@ class ExpertKernels:
         return arguments
 
     def _grouped(self, matrix: PackedMatrix, experts: int) -> dict[str, Any]:
-        return self._single(matrix) | {
+        return self._stored(matrix) | {
             "SCALE": matrix.scale,
             "SHIFT": matrix.shift,
             "BITS": matrix.bits,
@@ -204,8 +215,9 @@ def _bucket(experts: int) -> int:
     return 16 if experts <= 16 else max(128, int(triton.next_power_of_2(experts)))
 
 
-def _blocks(rows: int, matrix: PackedMatrix, block: int, first: int = 0) -> int:
-    """Programs that cover the stored rows: a byte of int4 has a gate and an up row, of int2 two of each."""
-    if matrix.bits in (2, 4):
-        rows = matrix.rows // matrix.planes
-    return int(triton.cdiv(rows - first, block))
+@cache
+def summing(hidden: int, choices: int) -> tuple[Launch, int]:
+    """The weighted sum of so many columns and choices, and the programs of a token."""
+    block = min(_COMBINED, triton.next_power_of_2(hidden))
+    sizes = {"D": hidden, "K": choices, "CHOICES": triton.next_power_of_2(choices), "BLOCK": block}
+    return Launch(weighted_sum, sizes, warps=4), -(-hidden // block)

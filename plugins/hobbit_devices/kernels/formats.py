@@ -58,6 +58,16 @@ class ExpertFormat:
         return f"int{self.up.bits}" if self.up.bits else self.dtype
 
     @property
+    def up_rows(self) -> int:
+        """Stored rows of gate weights: an int4 byte has the up row's as well, one of int2 two of each."""
+        return self.ffn // (self.up.planes // 2) if self.up.planes > 1 else self.ffn
+
+    @property
+    def down_rows(self) -> int:
+        """Stored rows of `down`."""
+        return self.hidden // self.down.planes
+
+    @property
     def cut(self) -> int:
         """The hidden units can be parted at multiples of so many; 0: they cannot.
 

@@ -16,11 +16,11 @@ from hobbit_devices.kernels.maths import blob_part, gated
 @triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
 def gate_up_native(
     x: tl.tensor,  # [T, d]
-    pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     tokens: tl.tensor,  # int [P]
     h: tl.tensor,  # [P, F]
     first: tl.tensor,  # int: the units before it are left out
+    pool: tl.tensor,  # uint8 [S, STRIDE]
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     DTYPE: tl.constexpr,
@@ -64,10 +64,10 @@ def gate_up_native(
 @triton.jit(do_not_specialize_on_alignment=["slots"])
 def down_native(
     h: tl.tensor,  # [P, F]
-    pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     out: tl.tensor,  # [P, d]
     first: tl.tensor,  # int: the units before it are left out, if PART
+    pool: tl.tensor,  # uint8 [S, STRIDE]
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     DTYPE: tl.constexpr,

@@ -62,11 +62,11 @@ def _summed(sums: tl.tensor, PLANE: tl.constexpr, BITS: tl.constexpr) -> tl.tens
 @triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
 def gate_up_packed(
     x: tl.tensor,  # [T, d]
-    pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     tokens: tl.tensor,  # int [P]
     h: tl.tensor,  # [P, F]
     first: tl.tensor,  # int: the units before it are left out
+    pool: tl.tensor,  # uint8 [S, STRIDE]
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
@@ -123,10 +123,10 @@ def gate_up_packed(
 @triton.jit(do_not_specialize_on_alignment=["slots"])
 def down_packed(
     h: tl.tensor,  # [P, F]
-    pool: tl.tensor,  # uint8 [S, STRIDE]
     slots: tl.tensor,  # int [P]
     out: tl.tensor,  # [P, d]
     first: tl.tensor,  # int: the units before it are left out, if PART
+    pool: tl.tensor,  # uint8 [S, STRIDE]
     STRIDE: tl.constexpr,
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
