@@ -27,6 +27,9 @@ RUNS = {
 }
 """Shares of all experts that memory is for, by dtype and batch."""
 
+SHARES = (0.25, 0.5, 1.0)
+"""Of the whole matrix, which `pytest -m slow` runs."""
+
 
 def check_bits(model: PreTrainedModel, policy: str, batch: int, shares: Sequence[float]) -> None:
     ids, mask = prompts(batch, PROMPT)
@@ -64,6 +67,14 @@ def test_prefill_logits_and_tokens_are_bit_identical(family: str, dtype: torch.d
     model = tiny_model(family, dtype)
     for batch, shares in RUNS[dtype].items():
         check_bits(model, "hobbit_lossless", batch, shares)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("dtype", RUNS, ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_at_every_share_of_memory(family: str, dtype: torch.dtype, batch: int) -> None:
+    check_bits(tiny_model(family, dtype), "hobbit_lossless", batch, SHARES)
 
 
 @pytest.mark.parametrize(
