@@ -39,11 +39,8 @@ CASES = (
     Case(QWEN3, "int2", None),
 )
 
-GROUPED_TOKENS = (2, 8, 32, 128, 512, 2048)
+GROUPED_TOKENS = (2, 8, 32, 128, 256, 512, 2048)
 """Tokens of the grouped products."""
-
-TUNED = ("native", "int4")
-"""Precisions whose grouped products are tried with other blocks than the table's."""
 
 
 def candidates(precision: str) -> list[Blocks]:
@@ -56,17 +53,16 @@ def candidates(precision: str) -> list[Blocks]:
     return plain + [Blocks(b.n, b.k, b.warps, stages=3) for b in plain]
 
 
-def grouped_plans(precision: str, format: ExpertFormat, tokens: int) -> list[Plan]:
+def grouped_plans(format: ExpertFormat, tokens: int, shared: int) -> list[Plan]:
     """The table's plan for a batch of `tokens`, then others: (tokens, rows, warps, stages) of a block."""
-    table = grouped_plan(format, tokens)
-    if precision not in TUNED:
-        return [table]
+    table = grouped_plan(format, tokens, shared)
     if tokens <= 16:
         sizes = [(16, 64, 4, 3), (16, 64, 4, 5), (16, 128, 8, 4)]
     elif tokens <= 128:
         sizes = [(16, 64, 4, 4), (32, 64, 4, 4), (64, 64, 4, 3), (64, 64, 4, 4)]
     else:
-        sizes = [(64, 64, 4, 4), (128, 64, 4, 3), (128, 64, 8, 3), (128, 128, 8, 3), (256, 64, 8, 3)]
+        sizes = [(64, 64, 4, 3), (64, 64, 4, 4), (64, 128, 8, 3), (128, 64, 4, 3), (128, 64, 8, 3)]
+        sizes += [(128, 128, 8, 3), (128, 128, 8, 4)]
     k = table.up.k
     blocks = [Blocks(n, k, warps, m, stages) for m, n, warps, stages in sizes]
     return [table, *(Plan(b, b) for b in blocks if b != table.up)]

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 import torch
 from hobbit_devices.kernels.configs import Plan
 from hobbit_devices.kernels.formats import ExpertFormat
+from hobbit_devices.kernels.support import shared_memory
 
 from benchmarks.kernels.blobs import layout_of
 from benchmarks.kernels.cases import CASES, DEVICE, GROUPED_TOKENS, Case, candidates, grouped_plans
@@ -20,13 +21,14 @@ Job = tuple[int, Plan, int]
 def compile_all(cases: tuple[Case, ...], grouped: bool) -> int:
     """Number of plans compiled."""
     jobs: dict[Job, None] = {}
+    shared = shared_memory(torch.device(DEVICE))
     for case in cases:
         index, geometry = CASES.index(case), case.geometry
         for blocks in candidates(case.precision):
             jobs[index, Plan(blocks, blocks), 0] = None
         format = ExpertFormat.of(layout_of(geometry, case.precision))
         for tokens in GROUPED_TOKENS if grouped else ():
-            for plan in grouped_plans(case.precision, format, tokens):
+            for plan in grouped_plans(format, tokens, shared):
                 few = min(geometry.experts, tokens * geometry.top_k)
                 jobs[index, plan, 16 if few <= 16 else geometry.experts] = None
     workers = max(1, min(14, (os.cpu_count() or 2) - 1))

@@ -21,7 +21,7 @@ def check(bench: Bench) -> dict[str, float]:
     errors = {"single": _single(bench)}
     if bench.kernels.cut:
         errors["part"] = _part(bench)
-    for tokens in (3, 40, 300):
+    for tokens in (3, 40, 300, 700):
         errors[f"grouped {tokens}"] = _grouped(bench, tokens)
     wrong = {name: value for name, value in errors.items() if not value < TOLERANCE}
     if wrong:

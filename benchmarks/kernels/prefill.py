@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from hobbit_devices.kernels.configs import Plan
+from hobbit_devices.kernels.support import shared_memory
 from torch.nn.functional import linear, silu
 
 from benchmarks.kernels.cases import DEVICE, GROUPED_TOKENS, grouped_plans
@@ -23,7 +24,7 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
         def timed(plan: Plan) -> float:
             return replay_us([lambda: bench.kernels.run_grouped(x, slots, offsets, order, out, plan)])  # noqa: B023
 
-        plans = grouped_plans(bench.case.precision, bench.kernels.format, tokens)
+        plans = grouped_plans(bench.kernels.format, tokens, shared_memory(torch.device(DEVICE)))
         times = {_name(plan): timed(plan) for plan in plans}
         fastest = min(times, key=lambda name: times[name])
         row = {

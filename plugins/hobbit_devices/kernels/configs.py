@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from hobbit_devices.kernels.formats import ExpertFormat
 
@@ -22,6 +23,15 @@ class Blocks:
     stages: int = 1
 
 
+class Tile(NamedTuple):
+    """Tokens and stored rows of a block of a grouped product, its warps and stages."""
+
+    m: int
+    n: int
+    warps: int
+    stages: int = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The blocks of the two launches of an expert FFN."""
@@ -30,8 +40,17 @@ class Plan:
     down: Blocks
 
 
-_TOKENS = ((16, 16), (64, 32), (512, 64), (inf, 128))
-"""Tokens of a block by tokens of the batch: (up to, block)."""
+SMALL = 99 * 1024
+"""Bytes of shared memory that a block can have on every GPU from compute capability 8.0 on."""
+
+_Tiles = tuple[tuple[float, Tile], ...]
+"""Tiles of grouped products by tokens of the batch: (up to, tile)."""
+
+_FEW: _Tiles = ((16, Tile(16, 64, 4)), (64, Tile(32, 64, 4)))
+_WIDE: _Tiles = (*_FEW, (511, Tile(64, 64, 4)), (inf, Tile(128, 128, 8)))
+_NARROW: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(128, 64, 8)))
+_PACKED: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(64, 64, 4, stages=4)))
+"""Weights of 4 and 2 bits are decoded in registers, of which larger tiles would want too many."""
 
 
 def single_plan(format: ExpertFormat) -> Plan:
@@ -48,24 +67,35 @@ def single_plan(format: ExpertFormat) -> Plan:
     )
 
 
-def grouped_plan(format: ExpertFormat, tokens: int) -> Plan:
+def grouped_plan(format: ExpertFormat, tokens: int, shared: int = SMALL) -> Plan:
     """Grouped products over `tokens` of the whole batch, whatever part of it one call has.
 
-    The choice must not depend on the pairs or experts of a call: a layer served in two calls would then
-    differ in its bits from the same layer in one.
+    `shared` is the shared memory in bytes that the device can give a block. The choice must not depend on the
+    pairs or experts of a call: a layer served in two calls would then differ in its bits from the same layer
+    in one.
     """
-    m = next(m for most, m in _TOKENS if tokens <= most)
-    warps = 8 if m >= 128 else 4
-    up, down = format.up, format.down
-    return Plan(
-        Blocks(64, _block_k(up.group, format), warps, m, 3),
-        Blocks(64, _block_k(down.group, format), warps, m, 3),
+    tile = next(tile for most, tile in _tiles(format, shared) if tokens <= most)
+    up, down = (
+        Blocks(tile.n, _block_k(matrix.group, format), tile.warps, tile.m, tile.stages)
+        for matrix in (format.up, format.down)
     )
+    return Plan(up, down)
 
 
-def grouped_sizes(most: int) -> list[int]:
+def grouped_sizes(format: ExpertFormat, most: int, shared: int = SMALL) -> list[int]:
     """Token counts up to `most` that have plans of their own: one for each."""
-    return sorted({min(most, int(bound)) for bound, _ in _TOKENS if bound != inf} | {most})
+    bounds = (int(bound) for bound, _ in _tiles(format, shared) if bound != inf)
+    return sorted({min(most, bound) for bound in bounds} | {most})
+
+
+def _tiles(format: ExpertFormat, shared: int) -> _Tiles:
+    if format.up.bits in (2, 4):
+        return _PACKED
+    if format.up.bits or format.dtype == "float32":
+        return _NARROW
+    widest = _WIDE[-1][1]  # a stage holds a block of gate, one of up, and one of activations
+    needed = widest.stages * _block_k(0, format) * (2 * widest.n + widest.m) * 2
+    return _WIDE if needed <= shared else _NARROW
 
 
 def _columns(most: int, columns: int) -> int:

@@ -19,7 +19,7 @@ from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
 from hobbit_devices.kernels.gemv_native import down_native, gate_up_native
 from hobbit_devices.kernels.gemv_packed import down_packed, gate_up_packed
 from hobbit_devices.kernels.launch import Launch
-from hobbit_devices.kernels.support import ACTIVATIONS, supports
+from hobbit_devices.kernels.support import ACTIVATIONS, shared_memory, supports
 
 _TYPES = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32}
 _SINGLE = {
@@ -62,6 +62,7 @@ class ExpertKernels:
         self._dtype: torch.dtype = getattr(torch, self.format.dtype)
         self.single = plan or single_plan(self.format)
         self.cut = self.format.cut
+        self._shared = shared_memory(pool.device)
         self._up_rows = self.format.up_rows
         self._down_blocks = -(-self.format.down_rows // self.single.down.n)
         gate_up, down = _SINGLE[self.format.up.bits]
@@ -118,7 +119,7 @@ class ExpertKernels:
         if not pairs or not experts:
             return
         format = self.format
-        plan = plan or grouped_plan(format, len(x))
+        plan = plan or grouped_plan(format, len(x), self._shared)
         h = torch.empty((pairs, format.ffn), dtype=self._dtype, device=x.device)
         tiles = pairs // plan.up.m + min(experts, pairs)
         gate_up_grouped[tiles, -(-format.up_rows // plan.up.n)](
@@ -168,7 +169,7 @@ class ExpertKernels:
         for few in sorted({min(experts, 16), experts}):
             slots = torch.full((few,), -1, dtype=torch.int32, device=device)
             offsets = torch.zeros(few + 1, dtype=torch.int32, device=device)
-            for count in grouped_sizes(tokens):
+            for count in grouped_sizes(self.format, tokens, self._shared):
                 self.run_grouped(x[:count], slots, offsets, zeros, out)
         rows = nobody[None].expand(1, top_k).contiguous()
         weights = torch.zeros((1, top_k), device=device)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
+from hobbit_devices.kernels.configs import SMALL
 from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ def available(device: torch.device | None = None) -> str | None:
         found, needed = (".".join(map(str, version)) for version in (capability, OLDEST))
         return f"{torch.cuda.get_device_name(device)} has compute capability {found}, below {needed}"
     return None
+
+
+def shared_memory(device: torch.device) -> int:
+    """Bytes of shared memory that a block can have on `device`, that of host memory being the current GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return SMALL
+    properties = torch.cuda.get_device_properties(device if device.type == "cuda" else None)
+    return int(getattr(properties, "shared_memory_per_block_optin", SMALL))
 
 
 def supports(

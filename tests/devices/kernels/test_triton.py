@@ -59,6 +59,20 @@ def test_groups_are_exact_within_the_dtype(dtype: str, precision: str, shape: tu
     assert found[19:21].isnan().all()
 
 
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU: the interpreter takes minutes")
+@pytest.mark.parametrize("tokens", [64, 511, 600])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_groups_of_many_tokens(precision: str, tokens: int) -> None:
+    experts = Experts(precision)
+    x = experts.tokens(tokens)
+    slots, offsets, order = indices(4, 2), indices(0, 200, 200 + tokens), torch.arange(200 + tokens)
+    order = (order % tokens).int().to(DEVICE)
+    found, exact = (poisoned(200 + tokens, experts.hidden, t) for t in (torch.float32, torch.float64))
+    experts.triton.run_grouped(x, slots, offsets, order, found)
+    experts.exact.run_grouped(x, slots, offsets, order, exact)
+    assert error(found, exact) < TOLERANCE["bfloat16"]
+
+
 @pytest.mark.parametrize("activation", ["gelu", "gelu_pytorch_tanh", "relu"])
 def test_other_activations(activation: str) -> None:
     experts = Experts("native", "float32", activation=activation)

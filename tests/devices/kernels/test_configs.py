@@ -1,0 +1,59 @@
+"""Which blocks a product takes: by format, tokens of the batch and shared memory, never by a call."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, grouped_sizes
+from hobbit_devices.kernels.support import shared_memory
+
+from benchmarks.kernels.blobs import PRECISIONS
+from tests.devices.kernels.slots import ON_GPU, Experts
+
+H100, A100 = 227 * 1024, 163 * 1024
+ITEM = {"native": 2, "int8": 1, "int4": 1, "int2": 1}
+
+
+@pytest.mark.parametrize("shared", [SMALL, A100, H100])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_plan_fits_into_the_shared_memory_of_the_device(precision: str, shared: int) -> None:
+    format = Experts(precision).plain.format
+    for tokens in (2, 16, 64, 500, 512, 513, 4096):
+        for blocks in (plan := grouped_plan(format, tokens, shared)).up, plan.down:
+            weights = blocks.n * blocks.k * ITEM[precision] * (1 if format.up.planes > 1 else 2)
+            assert blocks.stages * (weights + blocks.m * blocks.k * 2) <= shared
+
+
+def test_native_weights_take_wide_blocks_from_512_tokens_on_where_they_fit() -> None:
+    format = Experts("native").plain.format
+    wide, narrow = Blocks(128, 64, 8, 128, 3), Blocks(64, 64, 4, 64, 3)
+    assert grouped_plan(format, 512, A100).up == grouped_plan(format, 9000, H100).down == wide
+    assert grouped_plan(format, 511, H100).up == grouped_plan(format, 512, SMALL).up == narrow
+    assert grouped_plan(Experts("native", "float32").plain.format, 512, H100).up.n == 64
+
+
+@pytest.mark.parametrize("precision", ["int4", "int2"])
+def test_packed_weights_take_blocks_of_few_tokens(precision: str) -> None:
+    format = Experts(precision).plain.format
+    for tokens in (512, 2048):
+        assert grouped_plan(format, tokens, H100).up.m == 64
+
+
+@pytest.mark.parametrize("shared", [SMALL, H100])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_compiled_beforehand_is_all_that_is_chosen(precision: str, shared: int) -> None:
+    format = Experts(precision).plain.format
+    for most in (8, 100, 700, 5000):
+        compiled = {grouped_plan(format, tokens, shared) for tokens in grouped_sizes(format, most, shared)}
+        assert compiled == {grouped_plan(format, tokens, shared) for tokens in range(1, most + 1)}
+
+
+@pytest.mark.skipif(ON_GPU, reason="needs a machine without a GPU")
+def test_without_a_gpu_the_least_is_assumed() -> None:
+    assert shared_memory(torch.device("cpu")) == SMALL
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
+def test_a_gpu_says_what_it_has() -> None:
+    assert shared_memory(torch.device("cuda")) >= SMALL
