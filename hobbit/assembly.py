@@ -192,7 +192,7 @@ def _connect(
     allocations = share_slots(plan, parts.cache, context.geometry)
     residency = Residency(shape, allocations, parts.cache, staging)
     transfers = Transfers(device, residency, context.blob_bytes, setup.transfers.window, staging > 0)
-    metrics = Metrics(len(context.precisions), device)
+    metrics = Metrics(context.blob_bytes, device)
     prefetcher, governor = parts.prefetcher, None
     if not setup.deterministic:
         governor = PrefetchGovernor(lambda: device.report().stall_ns)

@@ -51,7 +51,7 @@ class Action(IntEnum):
     USE = 0  # a resident copy
     LOAD = 1  # copy it to the device first
     SKIP = 2  # leave the expert out
-    HOST = 3  # run it where it lies, on the host
+    HOST = 3  # run it where it lies, in the host's memory
 
 
 class Demand(NamedTuple):
@@ -69,10 +69,15 @@ class Demand(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What a loader makes of one demand: the action, and the precision level it is served at."""
+    """What a loader makes of one demand: the action, and the precision level it is served at.
+
+    `share`, for `Action.HOST` alone, is the part of the expert's F hidden units that the host computes, in
+    [0, 1]. The device computes the others from the same blob, in place, over the link; the two sums add up.
+    """
 
     action: Action
     level: int
+    share: float = 1.0
 
 
 SKIPPED = Decision(Action.SKIP, -1)

@@ -20,7 +20,7 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
-from hobbit.api.costs import CostModel, host_is_faster, least_maximum
+from hobbit.api.costs import CostModel, host_is_faster, host_share, least_maximum
 from hobbit.api.device import (
     Copy,
     Device,
@@ -111,6 +111,7 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "host_is_faster",
+    "host_share",
     "least_maximum",
     "no_past",
     "predicted_copies",

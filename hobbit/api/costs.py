@@ -22,10 +22,24 @@ class CostModel(Protocol):
         """Run one expert on the host on `tokens` tokens, activations there and back included."""
         ...
 
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        """Run one expert on the device, read over the link where it lies in the host's memory, for a layer of
+        `tokens` tokens; None if this device does not."""
+        ...
+
 
 def host_is_faster(costs: CostModel, level: int, tokens: int) -> bool:
     """Whether a missing expert runs sooner on the host than copied and run on the device."""
     return costs.host_ns(level, tokens) < costs.copy_ns(level) + costs.device_ns(level, tokens)
+
+
+def host_share(hosted_ns: int, in_place_ns: int, busy_ns: int = 0) -> float:
+    """The part of each missing expert's units that the host takes, so that host and device end soonest.
+
+    All of them would take `hosted_ns` on the host and `in_place_ns` on the device, which has `busy_ns` of
+    other work besides. In [0, 1].
+    """
+    return min(1.0, (in_place_ns + busy_ns) / max(1, hosted_ns + in_place_ns))
 
 
 def least_maximum(hosted_ns: Sequence[int], copied_ns: Sequence[int], busy_ns: int = 0) -> int:

@@ -101,11 +101,15 @@ class Copy:
 
 
 class Job(NamedTuple):
-    """One expert to run on `tokens` tokens: resident in `slot` of its level, or on the host (slot -1)."""
+    """One expert to run on `tokens` tokens: resident in `slot` of its level, or where it lies (slot -1).
+
+    `share` is the host's part of one that is run where it lies, as in `Decision`.
+    """
 
     key: ExpertKey
     slot: int
     tokens: int
+    share: float = 1.0
 
 
 @dataclass(slots=True)
@@ -203,7 +207,10 @@ class Device(Protocol):
         ...
 
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
-        """Start experts on the host, beside the device; `end_layer` joins them."""
+        """Start experts where they lie, on the host, beside the device; `end_layer` joins them.
+
+        A device that cannot read them there itself leaves all of a shared one to the host.
+        """
         ...
 
     def wait(self, copies: Sequence[Copy]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hobbit.api import Action, ExpertKey
+from hobbit.api import Action, Decision, ExpertKey
 from hobbit.runtime import Observer
 from hobbit.runtime.events import LayerEvent
 
@@ -14,7 +14,8 @@ class Counts:
     """Of one phase. `served[p]` are selections served on the device or the host at level p.
 
     `moved` counts the bytes of every copy issued, `copied` those of copies that a demand used (a prefetch
-    counts at its first use), `hosted` the weight bytes that host-run experts read.
+    counts at its first use), `hosted` the weight bytes that the host read to run experts. What the device
+    read of these over the link counts as moved and copied.
     """
 
     tokens: int = 0
@@ -51,17 +52,15 @@ class Tally(Observer):
         """Add one layer's counts."""
         counts = self._counts
         for demand, decision in zip(event.demands, event.decisions, strict=True):
-            self._decided(
-                ExpertKey(event.layer, demand.expert, decision.level), decision.action, demand.tokens
-            )
+            self._decided(ExpertKey(event.layer, demand.expert, decision.level), decision, demand.tokens)
         copies = (*event.loads, *event.prefetches)
         counts.moved += sum(copy.nbytes for copy in copies)
         counts.copied += sum(copy.nbytes for copy in event.loads)
         self._prefetched.update(copy.key for copy in event.prefetches)
         self._prefetched.difference_update(event.evicted)
 
-    def _decided(self, key: ExpertKey, action: Action, tokens: int) -> None:
-        counts = self._counts
+    def _decided(self, key: ExpertKey, decision: Decision, tokens: int) -> None:
+        counts, action = self._counts, decision.action
         counts.selections += tokens
         if action is Action.SKIP:
             counts.skipped += tokens
@@ -77,4 +76,7 @@ class Tally(Observer):
         else:
             counts.misses += 1
             counts.host_selections += tokens
-            counts.hosted += self.blob_bytes[key.level]
+            hosted = round(decision.share * self.blob_bytes[key.level])
+            counts.hosted += hosted
+            counts.moved += self.blob_bytes[key.level] - hosted
+            counts.copied += self.blob_bytes[key.level] - hosted

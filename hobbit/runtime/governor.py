@@ -71,7 +71,7 @@ class PrefetchGovernor(Observer):
             # Had the prefetch been of use, its copy would have displaced somebody anyway.
             if by is not None and by not in self._right:
                 sums.displaced += copy.nbytes
-        for demand, (action, level) in zip(event.demands, event.decisions, strict=True):
+        for demand, (action, level, _) in zip(event.demands, event.decisions, strict=True):
             if action == Action.USE:
                 self._use(ExpertKey(event.layer, demand.expert, level))
         issued = len(event.prefetches)

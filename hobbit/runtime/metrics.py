@@ -16,7 +16,8 @@ class Phase:
 
     `layers` counts those that ran, over all passes, `demands` (layer, expert) requests, `selections` (token,
     expert) choices of the router. A demand is a hit if a copy of the level it was served at was resident or
-    in flight. Bytes are those of issued copies. Times are nanoseconds on the device's clock.
+    in flight. Bytes are those of issued copies, and `in_place_bytes` those that the device read over the link
+    of experts that host and device shared. Times are nanoseconds on the device's clock.
     """
 
     levels: int
@@ -38,6 +39,7 @@ class Phase:
     evictions: int = 0
     demand_bytes: int = 0
     prefetch_bytes: int = 0
+    in_place_bytes: int = 0
     stall_ns: int = 0
     time_ns: int = 0
 
@@ -52,8 +54,8 @@ class Phase:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all copies issued."""
-        return self.demand_bytes + self.prefetch_bytes
+        """Bytes of all copies issued, and of what was read in place."""
+        return self.demand_bytes + self.prefetch_bytes + self.in_place_bytes
 
     @property
     def hit_ratio(self) -> float:
@@ -81,11 +83,15 @@ class Phase:
 
 
 class Metrics(Observer):
-    """Counts prefill (first passes of sequences, and several tokens of one request) and decode apart."""
+    """Counts prefill (first passes of sequences, and several tokens of one request) and decode apart.
 
-    def __init__(self, levels: int, device: Device) -> None:
-        self.prefill = Phase(levels)
-        self.decode = Phase(levels)
+    `blob_bytes[p]` is one blob of level p.
+    """
+
+    def __init__(self, blob_bytes: tuple[int, ...], device: Device) -> None:
+        self.prefill = Phase(len(blob_bytes))
+        self.decode = Phase(len(blob_bytes))
+        self._blob_bytes = blob_bytes
         self._device = device
         self._phase = self.prefill
         self._started_ns = 0
@@ -110,7 +116,7 @@ class Metrics(Observer):
         phase = self._phase
         hits, misses, served = phase.hits, phase.misses, phase.served
         selections = 0
-        for (_, _, _, tokens), (action, level) in zip(event.demands, event.decisions, strict=True):
+        for (_, _, _, tokens), (action, level, share) in zip(event.demands, event.decisions, strict=True):
             selections += tokens
             if action == _USE:
                 hits[level] += 1
@@ -124,6 +130,7 @@ class Metrics(Observer):
             else:
                 phase.hosted += 1
                 phase.hosted_selections += tokens
+                phase.in_place_bytes += round((1 - share) * self._blob_bytes[level])
         phase.layers += 1
         phase.demands += len(event.demands)
         phase.selections += selections

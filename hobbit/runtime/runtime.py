@@ -190,7 +190,7 @@ class Runtime:
         base = layer * self.shape.experts
         use = self.records.use
         held: dict[ExpertKey, int] = {}
-        for (expert, _, _, tokens), (action, level) in zip(demands, decisions, strict=True):
+        for (expert, _, _, tokens), (action, level, share) in zip(demands, decisions, strict=True):
             if action == _SKIP:
                 if payload is not None and tokens:
                     payload.skip(expert)
@@ -203,10 +203,10 @@ class Runtime:
             elif action == _LOAD:
                 work.misses.append((key, tokens))
             elif tokens:
-                work.hosted.append(Job(key, -1, tokens))
+                work.hosted.append(Job(key, -1, tokens, share))
         for (key, tokens), (slot, copy) in zip(held.items(), self.transfers.use_all(held), strict=True):
             # As with demands, the constructor is a Python function.
-            job = tuple.__new__(Job, (key, slot, tokens))
+            job = tuple.__new__(Job, (key, slot, tokens, 1.0))
             if copy is not None:
                 work.copies.append(copy)
             if tokens:

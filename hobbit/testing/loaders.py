@@ -58,10 +58,11 @@ def _check_decisions(
     for demand, mask, decision in zip(demands, held, decisions, strict=True):
         what = f"{decision} for {demand} held as {mask:#b}"
         require(isinstance(decision, Decision), f"not a Decision: {what}")
-        action, level = decision
+        action, level, share = decision
         if action == Action.SKIP:
             require(not lossless, f"only an effect of quality may skip: {what}")
             continue
         require(level in range(loader.levels), f"no such level: {what}")
+        require(0 <= share <= 1, f"the host's share is none: {what}")
         require(action != Action.USE or bool(mask >> level & 1), f"used, but not resident: {what}")
         require(not lossless or level == HIGH, f"only an effect of quality may serve low: {what}")

@@ -47,6 +47,7 @@ from hobbit_baselines.promote import PromoteComponent
 from hobbit_baselines.random_cache import RandomComponent
 from hobbit_baselines.resident import ResidentComponent
 from hobbit_baselines.resident_precision import ResidentPrecisionComponent
+from hobbit_baselines.shared import SharedComponent
 from hobbit_baselines.static_layers import StaticLayersComponent
 from hobbit_baselines.whole_layer import WholeLayerComponent
 
@@ -61,6 +62,7 @@ def hobbit_loaders() -> Iterable[type[LoaderComponent]]:
         HostComponent,
         FiddlerComponent,
         BalancedComponent,
+        SharedComponent,
     ]
 
 

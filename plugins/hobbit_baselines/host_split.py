@@ -38,9 +38,13 @@ class HostSplit(ABC):
             return [_USE] * len(missing)
         pairs = list(zip(demands, missing, strict=True))
         misses = [demand for demand, absent in pairs if absent]
-        hosted = {demand.expert for demand in self.hosted(misses, [d for d, absent in pairs if not absent])}
-        served = {demand.expert: _HOST if demand.expert in hosted else _LOAD for demand in misses}
-        return [served.get(demand.expert, _USE) for demand in demands]
+        served = iter(self.served(misses, [demand for demand, absent in pairs if not absent]))
+        return [next(served) if absent else _USE for absent in missing]
+
+    def served(self, misses: Sequence[Demand], hits: Sequence[Demand]) -> list[Decision]:
+        """HOST or LOAD for each of `misses`."""
+        hosted = {demand.expert for demand in self.hosted(misses, hits)}
+        return [_HOST if demand.expert in hosted else _LOAD for demand in misses]
 
     def level_for(self, score: float) -> int | None:
         """Always high."""

@@ -13,12 +13,13 @@ class ExpertHome:
 
     `in_host` experts lie in the host's memory and need no disk. They are spread evenly: flat expert
     `layer * E + e` of N lies in host memory if `floor((flat + 1) * in_host / N)` is above
-    `floor(flat * in_host / N)`. Experts on disk stay there: no page cache is assumed.
+    `floor(flat * in_host / N)`. Experts on disk stay there: no page cache is assumed. `link` are the stages
+    between the host's memory and the device.
     """
 
     def __init__(self, movers: tuple[Stream, ...], in_host: int, shape: RoutingShape) -> None:
         self._all = movers
-        self._beyond_disk = movers[1:]
+        self.link = movers[1:]
         self._disk = movers[:1]
         self._experts = shape.experts
         self._total = shape.layers * shape.experts
@@ -34,7 +35,7 @@ class ExpertHome:
 
     def _to_device(self, key: ExpertKey) -> tuple[Stream, ...]:
         """Stages of a copy to the device, in order."""
-        return self._all if self.on_disk(key) else self._beyond_disk
+        return self._all if self.on_disk(key) else self.link
 
     def to_host(self, key: ExpertKey) -> tuple[Stream, ...]:
         """Stages of a copy to the host's memory: none if it lies there."""
@@ -42,7 +43,7 @@ class ExpertHome:
 
     def mean_fetch_ns(self, nbytes: int) -> int:
         """Nanoseconds to the device on idle streams, the mean over all experts."""
-        beyond = sum(stream.duration_ns(nbytes) for stream in self._beyond_disk)
+        beyond = sum(stream.duration_ns(nbytes) for stream in self.link)
         return beyond + self.mean_read_ns(nbytes)
 
     def mean_read_ns(self, nbytes: int) -> int:

@@ -35,5 +35,9 @@ class NominalCosts:
         way = self.latency_ns + round(tokens * geometry.hidden * geometry.item_bytes * self.link_ns_per_byte)
         return 2 * way + self.host.step_ns(self._flops(tokens), self.context.blob_bytes[level])
 
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        """See `CostModel`: a copy is needed."""
+        return None
+
     def _flops(self, tokens: int) -> int:
         return 2 * self.context.geometry.expert_values * tokens

@@ -98,6 +98,7 @@ class SimDevice(DeviceComponent):
             tuple(map(home.mean_fetch_ns, context.blob_bytes)),
             tuple(map(home.mean_read_ns, context.blob_bytes)),
             _nanoseconds(self.layer_overhead_us),
+            self.unified,
         )
 
 

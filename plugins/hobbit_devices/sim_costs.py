@@ -40,6 +40,7 @@ class SimCosts:
         fetch_ns: tuple[int, ...],
         read_ns: tuple[int, ...],
         layer_overhead_ns: int,
+        unified: bool,
     ) -> None:
         self._geometry = geometry
         self._blob_bytes = blob_bytes
@@ -50,6 +51,7 @@ class SimCosts:
         self._fetch_ns = fetch_ns
         self._read_ns = read_ns
         self._layer_overhead_ns = layer_overhead_ns
+        self._unified = unified
         self._kv_layer_bytes = geometry.kv_bytes_per_token // (geometry.layers + geometry.dense_layers)
         self._expert_flops = 2 * geometry.expert_values
 
@@ -71,6 +73,13 @@ class SimCosts:
         way = ceil_div(values * self._geometry.item_bytes * SECOND, self._activation_bandwidth)
         work = self._host.step_ns(tokens * self._expert_flops, self._blob_bytes[level])
         return self._host_latency_ns + way + work
+
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        """One expert on the device where it lies in the host's memory: as the kernels of cuda, for one token.
+
+        Nothing where memory is unified, for the link is the disk then.
+        """
+        return self._fetch_ns[level] if tokens == 1 and not self._unified else None
 
     def bus_ns(self, level: int) -> int:
         """Time that reading one blob takes from the device's own memory bandwidth."""

@@ -43,6 +43,7 @@ class Simulator:
         self._home = home
         self._unified = unified
         self._bus_debt_ns = 0
+        self._in_place: list[tuple[Job, Transfer | None]] = []
         self._maths: SimMaths | None = None
 
     def prepare(
@@ -86,7 +87,7 @@ class Simulator:
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """Charge resident experts one after another, and do their maths."""
         compute, cost = self._clock.compute, self._device_ns
-        for key, _, tokens in jobs:
+        for key, _, tokens, _ in jobs:
             compute(cost(key.level, tokens), key)
         if payload is not None and self._maths is not None:
             self._maths.run(jobs, payload)
@@ -95,7 +96,8 @@ class Simulator:
         """Start experts on the host, after the disk where they lie there.
 
         Where memory is unified, the host's reading of weights takes from the device's bandwidth: in this
-        layer the device loses the time that the bytes take on the shared bus.
+        layer the device loses the time that the bytes take on the shared bus. Of a shared expert the device
+        reads its part over the link, once it has run those that are resident.
         """
         for job in jobs:
             level = job.key.level
@@ -103,9 +105,11 @@ class Simulator:
             if self._home.on_disk(job.key):
                 read = Transfer(job.key, self._blob_bytes[level], True, self._home.to_host(job.key))
                 self._clock.submit(read)
-            self._clock.host(job.key, self._costs.host_work_ns(level, job.tokens), read)
+            self._clock.host(job.key, round(job.share * self._costs.host_work_ns(level, job.tokens)), read)
             if self._unified:
                 self._bus_debt_ns += self._costs.bus_ns(level)
+            elif job.share < 1:
+                self._in_place.append((job, read))
         if payload is not None and self._maths is not None:
             self._maths.run_host(jobs, payload)
 
@@ -114,11 +118,19 @@ class Simulator:
         return self._clock.wait([copy.handle for copy in copies])
 
     def end_layer(self, layer: int) -> int:
-        """Charge the shared bus, then join the host; returns the nanoseconds that joining took."""
+        """Charge the shared bus, read shared experts in place, then join the host; returns the waiting."""
+        waited = 0
+        for job, read in self._in_place:
+            rest = round((1 - job.share) * self._blob_bytes[job.key.level])
+            transfer = Transfer(job.key, rest, True, self._home.link)
+            waited += self._clock.wait([] if read is None else [read])
+            self._clock.submit(transfer)
+            waited += self._clock.wait([transfer])
+        self._in_place.clear()
         if self._bus_debt_ns:
             self._clock.compute(self._bus_debt_ns, "bus shared with the host")
             self._bus_debt_ns = 0
-        return self._clock.join()
+        return waited + self._clock.join()
 
     def end_pass(self, tokens: int) -> None:
         """Charge the head, for the last position only: generation keeps no other logits."""

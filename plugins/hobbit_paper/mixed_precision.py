@@ -16,29 +16,18 @@ from hobbit.api import (
     SKIPPED,
     Action,
     Context,
-    CostModel,
     Decision,
     Demand,
     Effect,
     LoaderComponent,
-    host_is_faster,
-    least_maximum,
     serving_level,
 )
 from hobbit.errors import ConfigError
+from hobbit_paper.placement import Placement, RunMode, placement_of
 from hobbit_paper.thresholds import calibrate_thresholds
 
 _USE = tuple(Decision(Action.USE, level) for level in (HIGH, LOW))
 _LOAD = tuple(Decision(Action.LOAD, level) for level in (HIGH, LOW))
-_HOST = tuple(Decision(Action.HOST, level) for level in (HIGH, LOW))
-
-
-class RunMode(Enum):
-    """Where a miss may run (HOBBIT, section 4)."""
-
-    device = "device"
-    cooperative = "cooperative"
-    balanced = "balanced"  # ours, after FreeToken: link and host share a layer's misses
 
 
 class Calibrate(Enum):
@@ -62,7 +51,9 @@ class MixedPrecisionComponent(LoaderComponent):
     gate weights that remain after a skip (off: the layer's output just lacks the skipped expert).
     In `mode=cooperative` a miss runs on the host where that is faster than copying and running it; in
     `mode=balanced` the misses of a layer are split so that link and host, side by side, are done soonest (at
-    whatever precision they have; on unified memory, where both draw from one disk, it is `device`).
+    whatever precision they have). In `mode=shared` host and device share each miss, as in `loader=shared`, and
+    nothing that is missed enters the cache; where they cannot it is `balanced`. On unified memory, where both
+    draw from one disk, these two are `device`.
 
     `calibrate` replaces the thresholds by quantiles of the routing at hand, such that `calibrate_high` of its
     selections load high and `calibrate_low` low (the paper's shares on Mixtral-8x7B).
@@ -113,21 +104,12 @@ class MixedPrecisionComponent(LoaderComponent):
                 raise ConfigError(
                     f"loader.{option}={value} lies outside [0, 1]; scores are shares of gate weight"
                 )
-        mode = self.mode
-        if mode is RunMode.balanced and context.unified:
-            mode = RunMode.device
-        costs = None if mode is RunMode.device else context.costs
-        if mode is not RunMode.device and costs is None:
-            raise ConfigError(f"loader.mode={mode.value} needs a device with host costs; use mode=device")
-        balanced = mode is RunMode.balanced
-        return MixedPrecision(self.t1, self.t2, self.accept_low, self.renormalise, costs, balanced)
+        placement = placement_of(self.mode, context)
+        return MixedPrecision(self.t1, self.t2, self.accept_low, self.renormalise, placement)
 
 
 class MixedPrecision:
-    """Decides by thresholds on unimportance; with `costs`, weighs the host against a copy.
-
-    It does so for each miss alone or, if `balanced`, for those of a layer together.
-    """
+    """Decides by thresholds on unimportance; `placement` says where misses run (None: on the device)."""
 
     whole_layers = False
 
@@ -137,16 +119,14 @@ class MixedPrecision:
         t2: float,
         accept_low: bool = False,
         renormalise: bool = False,
-        costs: CostModel | None = None,
-        balanced: bool = False,
+        placement: Placement | None = None,
     ) -> None:
         self.levels = 1 if t1 >= 1 or t2 <= t1 else 2
         self.renormalise = renormalise
         self._t1 = t1
         self._t2 = t2
         self._accept_low = accept_low
-        self._costs = None if balanced else costs
-        self._shared = costs if balanced else None
+        self._placement = placement
 
     def level_for(self, score: float) -> int | None:
         """HIGH up to t1, LOW up to t2, else None (section 3.2, step 3)."""
@@ -160,8 +140,10 @@ class MixedPrecision:
             _USE[HIGH] if mask & 1 else self._decide(demand, mask)  # a high copy serves everything
             for demand, mask in zip(demands, held, strict=True)
         ]
-        if self._shared is not None:
-            _split(self._shared, demands, decisions)
+        if self._placement is not None:
+            misses = [place for place, decision in enumerate(decisions) if decision.action == Action.LOAD]
+            if misses:
+                self._placement.place(demands, decisions, misses)
         return decisions
 
     def _decide(self, demand: Demand, held: int) -> Decision:
@@ -172,17 +154,4 @@ class MixedPrecision:
             return _USE[resident]
         if wanted is None:
             return SKIPPED
-        if self._costs is not None and host_is_faster(self._costs, wanted, demand.tokens):
-            return _HOST[wanted]
         return _LOAD[wanted]
-
-
-def _split(costs: CostModel, demands: Sequence[Demand], decisions: list[Decision]) -> None:
-    """Let the host run the misses with the fewest tokens, then the least weight: as many as end soonest."""
-    misses = [place for place, decision in enumerate(decisions) if decision.action == Action.LOAD]
-    misses.sort(key=lambda place: (demands[place].tokens, demands[place].weight))
-    levels = [decisions[place].level for place in misses]
-    host = [costs.host_ns(level, demands[place].tokens) for place, level in zip(misses, levels, strict=True)]
-    share = least_maximum(host, [costs.copy_ns(level) for level in levels])
-    for place, level in list(zip(misses, levels, strict=True))[:share]:
-        decisions[place] = _HOST[level]

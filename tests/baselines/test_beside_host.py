@@ -25,6 +25,9 @@ class Costs:
     def host_ns(self, level: int, tokens: int) -> int:
         return 8 * tokens
 
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        return None
+
 
 class Loader:
     levels = 2

@@ -29,6 +29,9 @@ class Costs:
     def host_ns(self, level: int, tokens: int) -> int:
         return 40 * tokens
 
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        return None
+
 
 def actions(
     component: LoaderComponent, context: Context, tokens: Sequence[int], held: Sequence[int]

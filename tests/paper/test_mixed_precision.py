@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hobbit_paper.mixed_precision import MixedPrecision, MixedPrecisionComponent, RunMode
+from hobbit_paper.mixed_precision import MixedPrecision, MixedPrecisionComponent
+from hobbit_paper.placement import Cooperative, RunMode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +82,7 @@ def test_with_t2_below_t1_there_is_no_low_class() -> None:
 
 
 def test_cooperative_runs_on_the_host_what_is_slower_to_copy() -> None:
-    loader = MixedPrecision(0.6, 0.9, costs=FixedCosts())
+    loader = MixedPrecision(0.6, 0.9, placement=Cooperative(FixedCosts()))
     assert decide(loader, 0.0, 0b00, tokens=5) == Decision(Action.HOST, HIGH)  # 1000 < 1000 + 10
     assert decide(loader, 0.0, 0b00, tokens=6) == LOAD_HIGH
     assert decide(loader, 0.7, 0b00, tokens=1) == Decision(Action.HOST, LOW)  # 200 < 250 + 10
@@ -95,7 +96,7 @@ def test_balanced_lets_link_and_host_share_the_misses_at_their_own_precision(con
     loader = MixedPrecisionComponent(mode=RunMode.balanced).build(context)
     high = [Demand(expert, 0.5, 0.0, 4) for expert in range(3)]  # 800 each on the host, 1000 to copy
     low = Demand(3, 0.1, 0.7, 1)  # 200 on the host, 250 to copy
-    actions = [action for action, _ in loader.resolve(0, [*high, low], [0, 0, 1, 0])]
+    actions = [decision.action for decision in loader.resolve(0, [*high, low], [0, 0, 1, 0])]
     assert actions == [Action.HOST, Action.LOAD, Action.USE, Action.HOST]
     assert loader.resolve(0, [low], [0]) == [Decision(Action.HOST, LOW)]
     context.unified = True

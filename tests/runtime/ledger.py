@@ -19,6 +19,9 @@ class FlatCosts:
     def host_ns(self, level: int, tokens: int) -> int:
         return 1000
 
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        return None
+
 
 class LedgerDevice:
     """Holds keys instead of weights, and fails when a slot is used before its copy has arrived."""
@@ -65,7 +68,7 @@ class LedgerDevice:
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         if self.breaks:
             raise RuntimeError("the device broke")
-        for key, slot, tokens in jobs:
+        for key, slot, tokens, _ in jobs:
             assert key.layer == layer == self.layer
             assert self.slots[key.level, slot] == key, "the slot holds another expert"
             assert (key.level, slot) not in self.pending, "the copy has not been waited for"
@@ -73,7 +76,7 @@ class LedgerDevice:
             self.calls.append(("run", key))
 
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
-        for key, slot, tokens in jobs:
+        for key, slot, tokens, _ in jobs:
             assert slot == -1
             self.ran.append((key.expert, tokens))
             self.calls.append(("host", key))

@@ -59,7 +59,7 @@ def test_fewer_slots_than_experts_are_served_in_waves() -> None:
 
 def test_unchosen_experts_are_no_selections() -> None:
     run = run_of(slots=6)
-    metrics = Metrics(1, run.device)
+    metrics = Metrics((100,), run.device)
     metrics.begin_pass(1, 1)
     metrics.layer(run.step(0, [[3, 1]]))
     assert (metrics.decode.demands, metrics.decode.selections, metrics.decode.demand_bytes) == (4, 2, 400)
