@@ -56,6 +56,18 @@ class CudaStreams:
         """See `GpuStreams`."""
         target.copy_(source, non_blocking=True)
 
+    def add(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """See `GpuStreams`."""
+        target.add_(self._map(source) if self.maps else source.to(self._device, non_blocking=True))
+
+    def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
+        """See `GpuStreams`."""
+        if not self.maps or not blob.is_pinned():
+            return None
+        storage = blob.untyped_storage()
+        whole = self._mapped.get((storage.data_ptr(), torch.uint8))
+        return whole if whole is not None else self._map_whole(storage, torch.uint8)
+
     def passed(self, mark: Mark) -> bool:
         """See `GpuStreams`."""
         return bool(mark.query())
@@ -89,13 +101,17 @@ class CudaStreams:
     def _map(self, source: torch.Tensor) -> torch.Tensor:
         """Pinned memory as the device sees it: a tensor of the device at the same address."""
         storage = source.untyped_storage()
-        key = storage.data_ptr(), source.dtype
-        whole = self._mapped.get(key)
+        whole = self._mapped.get((storage.data_ptr(), source.dtype))
         if whole is None:
-            with torch.inference_mode(False):
-                flat = torch.empty(0, dtype=source.dtype).set_(storage)
-                whole = self._mapped[key] = torch.as_tensor(_Mapped(flat), device=self._device)
+            whole = self._map_whole(storage, source.dtype)
         return whole.as_strided(source.size(), source.stride(), source.storage_offset())
+
+    def _map_whole(self, storage: torch.UntypedStorage, dtype: torch.dtype) -> torch.Tensor:
+        with torch.inference_mode(False):
+            flat = torch.empty(0, dtype=dtype).set_(storage)
+            whole = torch.as_tensor(_Mapped(flat), device=self._device)
+        self._mapped[storage.data_ptr(), dtype] = whole
+        return whole
 
     def _try_mapping(self) -> bool:
         """Whether kernels read pinned memory here; not so where the driver hides the host's addresses."""
@@ -116,7 +132,7 @@ def _record(stream: Any, blocking: bool) -> Mark:
     return event
 
 
-_KINDS = {torch.int32: "<i4", torch.float32: "<f4"}
+_KINDS = {torch.int32: "<i4", torch.float32: "<f4", torch.uint8: "|u1"}
 
 
 class _Mapped:

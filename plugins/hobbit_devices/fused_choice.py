@@ -8,6 +8,7 @@ from hobbit.api import SlotLayout
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams
+from hobbit_devices.in_place import InPlace
 from hobbit_devices.kernels import available, build_kernels, supports
 from hobbit_devices.upload_ring import UploadRing
 
@@ -29,4 +30,8 @@ class FusedChoice:
             self._notes.append(f"no fused kernels ({reason}): experts run one by one in plain torch, slower")
             return None
         kernels = [build_kernels(blob, arena.pool(level))[0] for level, blob in enumerate(layout.layouts)]
-        return FusedLayers(kernels, UploadRing(self._streams, self._device))
+        ring = UploadRing(self._streams, self._device)
+        in_place = InPlace(
+            layout.layouts, self._streams, ring, lambda blob, pool: build_kernels(blob, pool)[0]
+        )
+        return FusedLayers(kernels, ring, in_place)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from hobbit.api import ExpertPayload, Job
+from hobbit_devices.in_place import InPlace
 from hobbit_devices.kernels import Kernels
 from hobbit_devices.layer_pairs import Batch, LayerPairs
 from hobbit_devices.settled_layers import SettledLayers
@@ -26,12 +27,13 @@ class FusedLayers:
 
     `kernels[p]` run the slots of level p. Outputs of pairs are float32, one row each, in the order in which
     pairs are taken; `finish` adds them up in ascending order of experts, so that the parts in which a layer
-    is served leave no trace in its result.
+    is served leave no trace in its result. `in_place` runs parts of experts in the host's memory.
     """
 
-    def __init__(self, kernels: Sequence[Kernels], ring: UploadRing) -> None:
+    def __init__(self, kernels: Sequence[Kernels], ring: UploadRing, in_place: InPlace | None = None) -> None:
         self._kernels = kernels
         self._ring = ring
+        self.in_place = in_place
         self._rows: torch.Tensor | None = None
         self._payload: ExpertPayload | None = None
         self._sum: torch.Tensor | None = None
@@ -69,6 +71,12 @@ class FusedLayers:
     def rows(self, first: int, count: int) -> torch.Tensor:
         """Where outputs of pairs that were taken are to be written, float32 [count, d]."""
         return self._outputs[first : first + count]
+
+    def run_in_place(self, level: int, blobs: Sequence[torch.Tensor], row: int, first: int) -> None:
+        """Run the units from `first` on of experts in the host's memory whose pairs were taken, in one-token
+        layers: their outputs, from `row` on, are these parts."""
+        assert self.in_place is not None
+        self.in_place.run(level, blobs, self._hidden, self.rows(row, len(blobs)), first)
 
     def finish(self) -> None:
         """Add up; the payload has its output, once the queue gets there."""

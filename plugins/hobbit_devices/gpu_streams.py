@@ -70,6 +70,15 @@ class GpuStreams(Protocol):
         """
         ...
 
+    def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
+        """The whole piece of locked memory that `blob` is a part of, as kernels read it: uint8 [n], on the
+        device, at the same address. None where they cannot."""
+        ...
+
+    def add(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        """Queue, in the compute queue, target += source, a few kilobytes of pinned memory."""
+        ...
+
     def direct(self, blob: torch.Tensor) -> bool:
         """Whether copies from this host memory run beside the calling thread, at the link's full speed."""
         ...

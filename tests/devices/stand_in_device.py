@@ -12,6 +12,7 @@ from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.host_kernels import FEW_TOKENS
 from hobbit_devices.host_lane import HostLane
+from hobbit_devices.in_place import InPlace
 from hobbit_devices.kernels.reference import ReferenceKernels
 from hobbit_devices.locked_pages import LockedPages
 from hobbit_devices.streamed_device import StreamedDevice
@@ -53,7 +54,14 @@ class StandIn(TorchComponent):
                 QueuedKernels(streams, ReferenceKernels(blob, arena.pool(level)))
                 for level, blob in enumerate(layout.layouts)
             ]
-            return FusedLayers(kernels, UploadRing(streams, CPU))
+            ring = UploadRing(streams, CPU)
+            in_place = InPlace(
+                layout.layouts,
+                streams,
+                ring,
+                lambda blob, pool: QueuedKernels(streams, ReferenceKernels(blob, pool)),
+            )
+            return FusedLayers(kernels, ring, in_place)
 
         compiled = FEW_TOKENS if self.kernels else {}
         costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0, compiled=compiled)

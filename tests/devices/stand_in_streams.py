@@ -117,6 +117,13 @@ class StandInStreams:
     def download(self, target: torch.Tensor, source: torch.Tensor) -> None:
         self.put(lambda: target.copy_(source))
 
+    def add(self, target: torch.Tensor, source: torch.Tensor) -> None:
+        self.put(lambda: target.add_(source))
+
+    def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
+        storage = blob.untyped_storage()
+        return torch.empty(0, dtype=torch.uint8).set_(storage) if self.direct(blob) else None
+
     def passed(self, mark: Moment) -> bool:
         return mark.event.is_set()
 
