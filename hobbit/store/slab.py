@@ -10,7 +10,7 @@ from hobbit.sizes import format_size
 from hobbit.store.locked import locked_memory
 
 CHUNK_ROWS = 16
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**30
 
 
 def allocate_slab(rows: int, nbytes: int, pin: bool) -> list[torch.Tensor]:

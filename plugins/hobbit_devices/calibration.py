@@ -11,13 +11,14 @@ from time import perf_counter_ns
 
 import torch
 
-from hobbit.api import ExpertKey, ExpertSource, Quantizer, SlotLayout, TensorSpec
+from hobbit.api import BlobLayout, ExpertKey, ExpertSource, Quantizer, SlotLayout, TensorSpec
 from hobbit.sizes import format_size
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.gpu_costs import GpuCosts, HostCost
 from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_ffn import HostFfn
 from hobbit_devices.host_lane import HostLane
+from hobbit_devices.in_place import InPlace
 
 SAMPLES = 4
 """Experts of a level to be tried, the first of them to warm up."""
@@ -48,8 +49,9 @@ class Calibration:
         source: ExpertSource,
         streams: GpuStreams,
         lane: HostLane,
+        in_place: Sequence[InPlace | None],
     ) -> None:
-        """Measure every level."""
+        """Measure every level; `in_place` reads the blobs of each where they lie, if anything does."""
         for level, blob in enumerate(layout.layouts):
             keys = self._keys(level, source)
             if len(keys) < SAMPLES:
@@ -59,7 +61,9 @@ class Calibration:
             try:
                 copy_ns = _copy_ns(arena.blob(level, 0), blobs, streams)
                 self._costs.copies[level] = copy_ns
-                host = None
+                host = read_ns = None
+                if (reader := in_place[level]) is not None:
+                    read_ns = self._costs.in_place[level] = _in_place_ns(reader, level, blob, blobs, streams)
                 if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
                     tensors, place = dict(blob.tensors), arena.blob(level, 0).device
                     way = _handing_over_ns(tensors["down_proj"].shape[0], place, streams, lane)
@@ -69,7 +73,7 @@ class Calibration:
             finally:
                 for key in keys:
                     source.release(key)
-            self._notes.append(_in_words(blob.precision, blob.nbytes, copy_ns, host))
+            self._notes.append(_in_words(blob.precision, blob.nbytes, copy_ns, host, read_ns))
 
     def _keys(self, level: int, source: ExpertSource) -> list[ExpertKey]:
         shape = self._costs.context.shape
@@ -95,6 +99,21 @@ def _copy_ns(target: torch.Tensor, blobs: Sequence[torch.Tensor], streams: GpuSt
         marks.append(streams.copied())
     streams.join(marks[-1])
     # The least: the first copies into fresh memory take twice as long as any later one.
+    return min(streams.between_ns(before, after) for before, after in pairwise(marks))
+
+
+def _in_place_ns(
+    reader: InPlace, level: int, layout: BlobLayout, blobs: Sequence[torch.Tensor], streams: GpuStreams
+) -> int:
+    """Nanoseconds of one expert's products for one token, read where it lies."""
+    spec = dict(layout.tensors)["down_proj"]
+    x = torch.zeros((1, spec.shape[0]), dtype=getattr(torch, spec.dtype), device=reader.device)
+    out = torch.zeros((1, spec.shape[0]), device=reader.device)
+    marks = [streams.computed()]
+    for blob in blobs:  # the first of them compiles the kernels
+        reader.run(level, [blob], x, out, 0)
+        marks.append(streams.computed())
+    streams.finish()
     return min(streams.between_ns(before, after) for before, after in pairwise(marks))
 
 
@@ -144,10 +163,11 @@ def _handing_over_ns(hidden: int, place: torch.device, streams: GpuStreams, lane
     return median(took)
 
 
-def _in_words(precision: str, nbytes: int, copy_ns: int, host: HostCost | None) -> str:
-    words = f"measured at start: {precision}, {format_size(nbytes)} an expert: copy {copy_ns / 1e6:.2f} ms"
-    if copy_ns:
-        words += f" ({nbytes / copy_ns:.1f} GB/s)"
-    if host is not None:
-        words += f", on the host {host.first_ns / 1e6:.2f} ms ({nbytes / host.first_ns:.1f} GB/s)"
-    return words
+def _in_words(precision: str, nbytes: int, copy_ns: int, host: HostCost | None, read_ns: int | None) -> str:
+    ways = [("copy", copy_ns), ("read in place", read_ns), ("on the host", host and host.first_ns)]
+    shown = [
+        f"{way} {ns / 1e6:.2f} ms ({nbytes / ns:.1f} GB/s)" if ns else f"{way} 0 ms"
+        for way, ns in ways
+        if ns is not None
+    ]
+    return f"measured at start: {precision}, {format_size(nbytes)} an expert: {', '.join(shown)}"

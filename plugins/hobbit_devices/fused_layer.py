@@ -78,6 +78,11 @@ class FusedLayers:
         assert self.in_place is not None
         self.in_place.run(level, blobs, self._hidden, self.rows(row, len(blobs)), first)
 
+    @property
+    def width(self) -> int:
+        """d."""
+        return self._hidden.shape[1]
+
     def finish(self) -> None:
         """Add up; the payload has its output, once the queue gets there."""
         payload, self._payload = self._payload, None

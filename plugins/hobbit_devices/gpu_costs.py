@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hobbit.api import Context
@@ -29,6 +29,8 @@ class HostCost:
 class GpuCosts:
     """Meets `CostModel`. Where `copies` and `hosts` have a level they replace the nominal numbers.
 
+    `in_place` has the levels that the kernels can read in the host's memory.
+
     They are filled before the first layer and then stay, so that decisions do not follow the clock. Nominal:
     weights that the host has to decode appear at `decode_gb_s`, 10^9 bytes of decoded weights a second.
     `compiled`: up to how many tokens host kernels spare it that, by precision.
@@ -40,6 +42,7 @@ class GpuCosts:
     compiled: Mapping[str, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     hosts: dict[int, HostCost] = field(default_factory=dict)
+    in_place: dict[int, int] = field(default_factory=dict)
 
     def copy_ns(self, level: int) -> int:
         """See `CostModel`."""
@@ -60,3 +63,11 @@ class GpuCosts:
         if precision in (*PRODUCTS, geometry.dtype) or tokens <= self.compiled.get(precision, 0):
             return cost
         return cost + round(geometry.expert_values * geometry.item_bytes / self.decode_gb_s)
+
+    def read_in_place(self, levels: Iterable[int]) -> None:
+        """The kernels read these levels in place, nominally as fast as they are copied."""
+        self.in_place = {level: self.nominal.copy_ns(level) for level in levels}
+
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        """See `CostModel`: one token at a time."""
+        return self.in_place.get(level) if tokens == 1 else None

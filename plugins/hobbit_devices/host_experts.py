@@ -5,31 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 
 from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
+from hobbit_devices.expert_cut import ExpertCut
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams, Mark
 from hobbit_devices.host_ffn import HostFfn
 from hobbit_devices.host_lane import HostLane
+from hobbit_devices.interval_log import IntervalLog
 from hobbit_devices.layer_pairs import Batch
+from hobbit_devices.lent_blobs import LentBlobs
 
 
 @dataclass(slots=True)
 class _Part:
-    """One expert of the layer: its pairs, and the first of their rows in the host's outputs."""
+    """One expert of the layer, its pairs, and the hidden units of it that the host computes, the first ones.
+
+    `blob`: what the device reads for the others; None where there are none.
+    """
 
     job: Job
     batch: Batch
-    row: int
+    units: int
+    blob: torch.Tensor | None
 
 
 class HostExperts:
     """The host's share of fused layers. `start` queues what it needs and returns; `finish` waits.
 
     One copy of the layer's hidden state to pinned memory, whatever the number of experts, and one of all
-    outputs back. `moved_bytes` counts the weights that the host read.
+    outputs back. Of an expert that is shared the device computes the other units in place, in the compute
+    queue, once it has done all else; the host's part is then added. Shared are experts of one-token layers
+    whose blobs are at hand and within the device's reach; of others the host computes all.
+
+    `moved_bytes` counts the weights that the host read, `in_place_bytes` those that the device did.
     """
 
     def __init__(
@@ -44,51 +56,131 @@ class HostExperts:
         self._streams = streams
         self._lane = lane
         self._ffns = [HostFfn(blob, quantizer, lane.kernels) for blob in layout.layouts]
+        self._cuts = [ExpertCut.of(blob, ffn) for blob, ffn in zip(layout.layouts, self._ffns, strict=True)]
+        self._lent = LentBlobs(source, streams)
+        self._busy = IntervalLog(streams)
         self._hidden = _Buffer(streams)
         self._outputs = _Buffer(streams)
-        self._returning: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._layer: FusedLayers | None = None
+        self._parts: list[_Part] = []
+        self._alone = 0  # of the parts, the first ones, that are the host's altogether
         self.moved_bytes = 0
+        self.in_place_bytes = 0
+
+    def cut(self, level: int) -> ExpertCut | None:
+        """Where experts of this level can be parted; None: nowhere."""
+        return self._cuts[level]
 
     def start(self, jobs: Sequence[Job], payload: ExpertPayload, layer: FusedLayers) -> None:
-        """Let the host run these experts of the layer."""
+        """Let the host run its part of these experts of the layer."""
+        self._lent.settle()
         self._source.expect([job.key for job in jobs])
         hidden = self._hidden.view(payload.hidden.shape, payload.hidden.dtype)
         self._streams.download(hidden, payload.hidden)
         there = self._streams.computed()
-        parts = [_Part(job, layer.take(job.key.expert), 0) for job in jobs]
-        first = parts[0].batch.row
-        for part in parts:
-            part.row = part.batch.row - first
+        shared = [self._shared(job, layer) for job in jobs] if len(hidden) == 1 else [None] * len(jobs)
+        order = sorted(zip(jobs, shared, strict=True), key=_together)
+        parts = self._parts = [
+            _Part(job, layer.take(job.key.expert), *(part or (-1, None))) for job, part in order
+        ]
+        self._alone = sum(part is None for part in shared)
+        self._layer = layer
         count = sum(len(part.batch.tokens) for part in parts)
-        outputs = self._outputs.view((count, hidden.shape[1]), torch.float32)
-        self._returning = outputs, layer.rows(first, count)
+        outputs = self._out(count, hidden.shape[1])
         self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
 
     def finish(self) -> int:
-        """Wait for the host and queue its outputs; the nanoseconds that the wait took."""
+        """Queue the device's parts, wait for the host and queue its outputs; the nanoseconds of the wait."""
+        parts, layer = self._parts, self._layer
+        if layer is None:
+            return self._lane.join()
+        self._layer = None
+        for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
+            self._run_in_place(level[0], list(same), layer)
         waited = self._lane.join()
-        if self._returning is not None:
-            outputs, rows = self._returning
-            self._returning = None
-            self._streams.upload(rows, outputs)
+        row = parts[0].batch.row
+        alone = sum(len(part.batch.tokens) for part in parts[: self._alone])
+        together = len(parts) - self._alone
+        outputs = self._out(alone + together, layer.width)
+        if alone:
+            self._streams.upload(layer.rows(row, alone), outputs[:alone])
+        if together:
+            self._streams.add(layer.rows(row + alone, together), outputs[alone:])
         return waited
 
+    def in_place_ns(self) -> int:
+        """Nanoseconds that the device has read in place so far, as far as is known."""
+        return self._busy.settle()
+
     def abandon(self) -> None:
-        """Forget outputs that a failed pass never took back."""
-        self._returning = None
+        """Forget what a failed pass has left."""
+        self._layer = None
+        for part in self._parts:
+            if part.blob is not None:
+                self._lent.until(self._streams.computed(), part.job.key)
+                part.blob = None
+
+    def close(self) -> None:
+        """Give all blobs back."""
+        self.abandon()
+        for mark, key in self._lent.take():
+            self._streams.join(mark)
+            self._source.release(key)
+
+    def _shared(self, job: Job, layer: FusedLayers) -> tuple[int, torch.Tensor] | None:
+        """The host's units of a shared expert, and its blob for the device; None: the host runs it whole."""
+        cut, in_place = self._cuts[job.key.level], layer.in_place
+        if job.share >= 1 or cut is None or in_place is None or not self._source.at_hand(job.key):
+            return None
+        units = cut.at(job.share)
+        if units == cut.units:
+            return None
+        blob = self._source.blob(job.key)
+        if in_place.reaches(blob):
+            return units, blob
+        self._source.release(job.key)
+        return None
+
+    def _run_in_place(self, level: int, parts: list[_Part], layer: FusedLayers) -> None:
+        blobs = [part.blob for part in parts if part.blob is not None]
+        before = self._streams.computed()
+        layer.run_in_place(level, blobs, parts[0].batch.row, parts[0].units)
+        mark = self._streams.computed()
+        self._busy.add(before, mark)
+        cut = self._cuts[level]
+        assert cut is not None
+        for part in parts:
+            self._lent.until(mark, part.job.key)
+            part.blob = None
+            self.in_place_bytes += cut.bytes_of(cut.units - part.units)
 
     def _run(self, there: Mark, hidden: torch.Tensor, parts: list[_Part], outputs: torch.Tensor) -> None:
         self._streams.join(there)
+        row = 0
         for part in parts:
             tokens = part.batch.tokens
             x = hidden if len(hidden) == 1 else hidden[torch.as_tensor(tokens, dtype=torch.long)]
-            key = part.job.key
-            blob = self._source.blob(key)
-            try:
-                self._ffns[key.level](x, blob, outputs[part.row : part.row + len(tokens)])
-            finally:
-                self._source.release(key)
-            self.moved_bytes += blob.numel()
+            self._compute(part, x, outputs[row : row + len(tokens)])
+            row += len(tokens)
+
+    def _compute(self, part: _Part, x: torch.Tensor, out: torch.Tensor) -> None:
+        key, units = part.job.key, part.units
+        blob = self._source.blob(key)
+        try:
+            self._ffns[key.level](x, blob, out, None if units < 0 else (0, units))
+        finally:
+            self._source.release(key)
+        cut = self._cuts[key.level]
+        self.moved_bytes += blob.numel() if units < 0 or cut is None else cut.bytes_of(units)
+
+    def _out(self, rows: int, width: int) -> torch.Tensor:
+        return self._outputs.view((rows, width), torch.float32)
+
+
+def _together(pair: tuple[Job, tuple[int, torch.Tensor] | None]) -> tuple[bool, int, int]:
+    """Those of the host alone first, then those that the device runs in one call side by side."""
+    job, part = pair
+    return part is not None, job.key.level, 0 if part is None else part[0]
 
 
 class _Buffer:

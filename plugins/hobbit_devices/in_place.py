@@ -32,6 +32,11 @@ class InPlace:
         self._build = build
         self._kernels: dict[tuple[int, int], Kernels] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where products are computed."""
+        return self._ring.device
+
     def reaches(self, blob: torch.Tensor) -> bool:
         """Whether the device can read this blob."""
         return self._streams.mapped(blob) is not None

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SettledExperts, SlotLayout
+from hobbit.api import ExpertKey, ExpertPayload, ExpertSource, Job, Quantizer, SettledExperts, SlotLayout
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.fused_layer import FEW_TOKENS, FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.host_lane import HostLane
+from hobbit_devices.in_place import InPlace
 
 GATE = "silu"
 """The gate that the kernels and the host's products are built for."""
@@ -50,6 +51,30 @@ class LayerRunner:
     def hosted_bytes(self) -> int:
         """Bytes of blobs that the host has run."""
         return self._host.moved_bytes + self._moved_bytes
+
+    @property
+    def in_place_bytes(self) -> int:
+        """Bytes of blobs that the device has run in the host's memory."""
+        return self._host.in_place_bytes
+
+    def in_place_ns(self) -> int:
+        """Nanoseconds that took, as far as is known."""
+        return self._host.in_place_ns()
+
+    def shares(self, level: int) -> InPlace | None:
+        """What reads experts of this level in the host's memory, if host and device can share them.
+
+        A look at the first of them tells whether the device reaches it; they are not shared if it lies on a
+        disk.
+        """
+        key = ExpertKey(0, 0, level)
+        in_place = None if self._fused is None else self._fused.in_place
+        if in_place is None or self._host.cut(level) is None or not self._source.at_hand(key):
+            return None
+        self._source.expect((key,))
+        blob = self._source.blob(key)
+        self._source.release(key)
+        return in_place if in_place.reaches(blob) else None
 
     def run(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Run experts, all of one level, whose blobs are in their slots once the queue gets there."""
@@ -91,6 +116,11 @@ class LayerRunner:
         self._host.abandon()
         if self._fused is not None:
             self._fused.abandon()
+
+    def close(self) -> None:
+        """Give all blobs back, once the host is done with them."""
+        self._lane.abandon()
+        self._host.close()
 
     def _compute_there(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         for job in jobs:

@@ -27,6 +27,7 @@ from hobbit_devices.bounce import BounceRing
 from hobbit_devices.calibration import Calibration
 from hobbit_devices.copy_queue import CopyQueue
 from hobbit_devices.fused_layer import FusedLayers
+from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.interval_log import IntervalLog
@@ -60,7 +61,7 @@ class StreamedDevice:
     def __init__(
         self,
         torch_device: torch.device,
-        costs: CostModel,
+        costs: GpuCosts,
         streams: GpuStreams,
         lane: HostLane,
         choose: Choice,
@@ -69,7 +70,8 @@ class StreamedDevice:
     ) -> None:
         self.torch_device = torch_device
         self.place = str(torch_device)
-        self.costs = costs
+        self.costs: CostModel = costs
+        self._costs = costs
         self._streams = streams
         self._lane = lane
         self._choose = choose
@@ -97,8 +99,11 @@ class StreamedDevice:
         self._runner = LayerRunner(arena, layout, quantizer, source, self._streams, self._lane, fused)
         if self._pages is not None:
             self._pages.check(layout, source, self._streams)
+        in_place = [self._runner.shares(level) for level in range(len(layout.layouts))]
         if self._calibration is not None:
-            self._calibration.run(layout, arena, quantizer, source, self._streams, self._lane)
+            self._calibration.run(layout, arena, quantizer, source, self._streams, self._lane, in_place)
+        else:
+            self._costs.read_in_place(level for level, reads in enumerate(in_place) if reads is not None)
         self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))
 
     def begin_pass(self, tokens: int, context: int) -> None:
@@ -174,23 +179,27 @@ class StreamedDevice:
         return perf_counter_ns() - self._started_ns
 
     def report(self) -> DeviceReport:
-        """See `Device`. Streams: "link" moves blobs to slots, "host" runs experts from the store."""
+        """See `Device`. Streams: "link" moves blobs, to slots or kernels; "host" runs experts."""
         queue = self._queue
         report = DeviceReport(
             simulated=False,
             now_ns=self.now_ns(),
             stall_ns=self._stalls.settle() + self._host_stall_ns,
-            busy_ns={"link": 0 if queue is None else queue.settle(), "host": self._lane.busy_ns},
+            busy_ns={"link": 0, "host": self._lane.busy_ns},
             moved_bytes={"link": 0, "host": 0},
         )
         if queue is not None:
-            report.moved_bytes = {"link": queue.moved_bytes, "host": self._runner.hosted_bytes}
+            runner = self._runner
+            report.busy_ns["link"] = queue.settle() + runner.in_place_ns()
+            report.moved_bytes["link"] = queue.moved_bytes + runner.in_place_bytes
+            report.moved_bytes["host"] = runner.hosted_bytes
         return report
 
     def close(self) -> None:
         """See `Device`; safe to call again."""
         if self._queue is not None:
             self._queue.close()
+            self._runner.close()
         self._lane.close()
         self._arena = None
 

@@ -24,7 +24,7 @@ class UploadRing:
 
     def __init__(self, streams: GpuStreams, device: torch.device) -> None:
         self._streams = streams
-        self._device = device
+        self.device = device
         self._host = streams.pinned((ROWS, WIDTH), torch.int32)
         self._rows = list(self._host.unbind())
         self._views = list(self._host.numpy())
@@ -58,7 +58,7 @@ class UploadRing:
             self._wide = self._streams.pinned((1 << count.bit_length(),), torch.int32)
         host = self._wide[:count]
         host.numpy()[:] = values
-        twin = torch.empty(count, dtype=torch.int32, device=self._device)
+        twin = torch.empty(count, dtype=torch.int32, device=self.device)
         self._streams.upload(twin, host)
         self._wide_read = self._streams.computed()
         return twin

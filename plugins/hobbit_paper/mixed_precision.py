@@ -51,9 +51,9 @@ class MixedPrecisionComponent(LoaderComponent):
     gate weights that remain after a skip (off: the layer's output just lacks the skipped expert).
     In `mode=cooperative` a miss runs on the host where that is faster than copying and running it; in
     `mode=balanced` the misses of a layer are split so that link and host, side by side, are done soonest (at
-    whatever precision they have). In `mode=shared` host and device share each miss, as in `loader=shared`, and
-    nothing that is missed enters the cache; where they cannot it is `balanced`. On unified memory, where both
-    draw from one disk, these two are `device`.
+    whatever precision they have). In `mode=shared` host and device share each miss, as in `loader=shared`,
+    and nothing that is missed enters the cache; where they cannot, it is `balanced`. On unified memory, where
+    both draw from one disk, these two are `device`.
 
     `calibrate` replaces the thresholds by quantiles of the routing at hand, such that `calibrate_high` of its
     selections load high and `calibrate_low` low (the paper's shares on Mixtral-8x7B).
