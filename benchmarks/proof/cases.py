@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from hobbit.bench.row import BenchResult, PolicyRow
 
-BESIDE = "loader=balanced,cache=multidim_tuned,prefetcher=beside_host"
-LOSSLESS = ("lru:loader=balanced,cache=multidim_tuned", f"lru:{BESIDE}", "lru", "lru:cache=lru_per_layer")
+SHARED = "loader=shared,cache=multidim_tuned"
+LOSSLESS = (f"lru:{SHARED}", "lru:loader=balanced,cache=multidim_tuned", "lru", "lru:cache=lru_per_layer")
 """The host helps in the first two, the others load all they miss."""
 DEVICE_ONLY = ("lru", "lru:cache=multidim_tuned")
-HOBBIT = ("hobbit_balanced", "hobbit_balanced:prefetcher=beside_host")
+HOBBIT = ("hobbit_cooperative:loader.mode=shared", "hobbit_balanced")
 """bf16 and int4, misses on link and host."""
 RESIDENT = "all_resident"
 PEERS = ("transformers", "accelerate", "policylang", "llama_bench")
