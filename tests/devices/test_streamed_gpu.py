@@ -11,6 +11,7 @@ from hobbit_devices.cuda import CudaDevice
 from hobbit_devices.cuda_streams import CudaStreams
 from hobbit_devices.upload_ring import ROWS, WIDTH, UploadRing
 
+from hobbit.api import ExpertKey, Job
 from tests.devices.layers import Layer, serve
 
 pytestmark = [
@@ -58,6 +59,26 @@ def test_host_and_device_share_a_layer(pinned_experts: Any) -> None:
     outputs, expected = run(pinned_experts, ["load", "prefetch", "host", "skip"], 1024, 1)
     for output, right in zip(outputs, expected, strict=True):
         torch.testing.assert_close(output, right, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
+def test_host_and_device_share_an_expert(pinned_experts: Any, level: int, share: float) -> None:
+    device = pinned_experts.device(CudaDevice())
+    assert device.costs.in_place_ns(level, 1) is not None
+    for number in range(ROUNDS):
+        layer = Layer(number, 1)
+        on_gpu = layer.to(device.torch_device)
+        device.begin_pass(1, 0)
+        device.begin_layer(0, 1, 0)
+        jobs = [Job(ExpertKey(0, expert, level), -1, 1, share) for expert in layer.chosen]
+        device.run_host(0, jobs, on_gpu)
+        device.end_layer(0)
+        device.end_pass(1)
+        right = layer.expected({e: pinned_experts.decoded(ExpertKey(0, e, level)) for e in layer.chosen})
+        torch.testing.assert_close(on_gpu.output.cpu(), right, rtol=2e-2, atol=2e-2)
+    assert device.report().moved_bytes["link"] > 0
+    device.close()
 
 
 def test_pageable_blobs_go_through_the_ring(experts: Any) -> None:
