@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hobbit_devices.kernels.maths import blob_part, gated
+from hobbit_devices.kernels.maths import blob_part, gated, loaded
 
 
 @triton.jit
@@ -39,9 +39,7 @@ def _states(
     """Values [BLOCK_K, M] of the `rows` [M] of a matrix of COLUMNS, from column k on."""
     columns = k + tl.arange(0, BLOCK_K)
     here = base + (rows[None, :] * COLUMNS + columns[:, None])
-    if COLUMNS % BLOCK_K == 0:
-        return tl.load(here)
-    return tl.load(here, mask=(columns < COLUMNS)[:, None], other=0)
+    return loaded(here, (columns < COLUMNS)[:, None], COLUMNS % BLOCK_K != 0)
 
 
 @triton.jit
@@ -51,9 +49,7 @@ def _stored(
     """Items [N, BLOCK_K] as they are stored."""
     columns = k + tl.arange(0, BLOCK_K)
     here = data + (rows[:, None] * COLUMNS + columns[None, :])
-    if COLUMNS % BLOCK_K == 0:
-        return tl.load(here)
-    return tl.load(here, mask=(columns < COLUMNS)[None, :], other=0)
+    return loaded(here, (columns < COLUMNS)[None, :], COLUMNS % BLOCK_K != 0)
 
 
 @triton.jit

@@ -10,22 +10,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hobbit_devices.kernels.maths import blob_part, gated
+from hobbit_devices.kernels.maths import blob_part, gated, rows_of
 from hobbit_devices.kernels.words import columns_of, product, words_of
 
-
-@triton.jit
-def _unsigned(
-    data: tl.tensor,
-    rows: tl.tensor,
-    k: tl.tensor,
-    end: tl.tensor,
-    COLUMNS: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-    MASKED: tl.constexpr,
-) -> tl.tensor:
-    """Words of data + 128."""
-    return words_of(data, rows, k, end, COLUMNS, BLOCK_K, MASKED) ^ 0x80808080
+_SIGNS = tl.constexpr(0x80808080)
+"""What makes the four numbers of a word unsigned, and 128 larger."""
 
 
 @triton.jit
@@ -59,16 +48,15 @@ def gate_up_int8(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, F - 1)
+    rows, kept = rows_of(first, F, BLOCK_N)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     gate = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
-        g = _unsigned(data, kept, k, D, D, BLOCK_K, MASKED)
-        u = _unsigned(data, kept + F, k, D, D, BLOCK_K, MASKED)
+        g = words_of(data, kept, k, D, D, BLOCK_K, MASKED) ^ _SIGNS
+        u = words_of(data, kept + F, k, D, D, BLOCK_K, MASKED) ^ _SIGNS
         v = columns_of(token, k, D, BLOCK_K, MASKED)
         gate = product(gate, g, v, 0, 8)
         up = product(up, u, v, 0, 8)
@@ -102,8 +90,7 @@ def down_int8(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, D - 1)
+    rows, kept = rows_of(0, D, BLOCK_N)
     state = h + pair * F
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     end = F
@@ -112,7 +99,7 @@ def down_int8(
     y = tl.zeros((BLOCK_N, BLOCK_K // 4), tl.float32)
     total = tl.zeros((BLOCK_K // 16,), tl.float32)
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
-        w = _unsigned(data, kept, k, end, F, BLOCK_K, MASKED)
+        w = words_of(data, kept, k, end, F, BLOCK_K, MASKED) ^ _SIGNS
         v = columns_of(state, k, end, BLOCK_K, MASKED)
         y = product(y, w, v, 0, 8)
         total += v[4]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hobbit_devices.kernels.maths import blob_part, gated
+from hobbit_devices.kernels.maths import blob_part, gated, loaded, rows_of, streamed
 
 
 @triton.jit(do_not_specialize_on_alignment=["slots", "tokens"])
@@ -37,8 +37,7 @@ def gate_up_native(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, F - 1)  # rows beyond the last are computed and not stored
+    rows, kept = rows_of(first, F, BLOCK_N)
     columns = tl.arange(0, BLOCK_K)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
     weights = blob_part(pool, slot, STRIDE, DATA, DTYPE)
@@ -46,16 +45,10 @@ def gate_up_native(
     gate = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
-        if MASKED:
-            inside = k + columns < D
-            g = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
-            u = tl.load(here + F * D + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
-            v = tl.load(token + k + columns, mask=inside, other=0)
-        else:
-            g = tl.load(here + k, eviction_policy="evict_first")
-            u = tl.load(here + F * D + k, eviction_policy="evict_first")
-            v = tl.load(token + k + columns)
-        v = v.to(tl.float32)[None, :]
+        inside = k + columns < D
+        g = streamed(here + k, inside[None, :], MASKED)
+        u = streamed(here + F * D + k, inside[None, :], MASKED)
+        v = loaded(token + k + columns, inside, MASKED).to(tl.float32)[None, :]
         gate += g.to(tl.float32) * v
         up += u.to(tl.float32) * v
     tl.store(h + pair * F + rows, gated(tl.sum(gate, 1), tl.sum(up, 1), ACTIVATION), mask=rows < F)
@@ -84,8 +77,7 @@ def down_native(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, D - 1)
+    rows, kept = rows_of(0, D, BLOCK_N)
     columns = tl.arange(0, BLOCK_K)
     state = h + pair * F
     here = blob_part(pool, slot, STRIDE, DATA, DTYPE) + (kept[:, None] * F + columns[None, :])
@@ -94,7 +86,7 @@ def down_native(
         state, here, end = state + first, here + first, F - first
     total = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
-        if MASKED:
+        if MASKED:  # not by `streamed`, which costs this loop eight registers more
             inside = k + columns < end
             w = tl.load(here + k, mask=inside[None, :], other=0, eviction_policy="evict_first")
             v = tl.load(state + k + columns, mask=inside, other=0)

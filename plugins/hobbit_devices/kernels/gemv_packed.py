@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from hobbit_devices.kernels.maths import blob_part, gated
+from hobbit_devices.kernels.maths import blob_part, gated, loaded, rows_of
 from hobbit_devices.kernels.words import columns_of, product, words_of
 
 
@@ -40,13 +40,9 @@ def _plane(
     # Chunks first: so they are spread over the threads as the words are, and sums need not move.
     chunk = k + tl.arange(0, BLOCK_K // 16) * 16
     at = (chunk // GROUP)[:, None] + rows[None, :] * (COLUMNS // GROUP)
-    if MASKED:
-        inside = (chunk < end)[:, None]
-        scale = tl.load(scales + at, mask=inside, other=0)
-        shift = tl.load(shifts + at, mask=inside, other=0)
-    else:
-        scale = tl.load(scales + at)
-        shift = tl.load(shifts + at)
+    inside = (chunk < end)[:, None]
+    scale = loaded(scales + at, inside, MASKED)
+    shift = loaded(shifts + at, inside, MASKED)
     POWER: tl.constexpr = 2.0 ** (PLANE * BITS - 69)
     sums += tl.trans(scale.to(tl.float32)) * tl.sum(tl.reshape(part, (part.shape[0], BLOCK_K // 16, 4)), 2)
     return sums - tl.trans(shift.to(tl.float32)) * (columns[4] * POWER)[None, :]
@@ -89,8 +85,7 @@ def gate_up_packed(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = first + tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, BYTE_ROWS - 1)
+    rows, kept = rows_of(first, BYTE_ROWS, BLOCK_N)
     token = x + tl.load(tokens + pair).to(tl.int64) * D
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     s = blob_part(pool, slot, STRIDE, SCALE, DTYPE)
@@ -149,8 +144,7 @@ def down_packed(
     slot = tl.load(slots + pair)
     if slot < 0:
         return
-    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
-    kept = tl.minimum(rows, BYTE_ROWS - 1)
+    rows, kept = rows_of(0, BYTE_ROWS, BLOCK_N)
     state = h + pair * F
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint32)
     s = blob_part(pool, slot, STRIDE, SCALE, DTYPE)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from hobbit_devices.kernels.maths import loaded, streamed
+
 
 @triton.jit
 def field(word: tl.tensor, POSITION: tl.constexpr, BITS: tl.constexpr) -> tl.tensor:
@@ -53,10 +55,7 @@ def columns_of(
     2 ** -50 and 2 ** 45.
     """
     at = tl.arange(0, BLOCK_K)
-    if MASKED:
-        values = tl.load(state + k + at, mask=k + at < end, other=0)
-    else:
-        values = tl.load(state + k + at)
+    values = loaded(state + k + at, k + at < end, MASKED)
     even, odd = tl.split(tl.reshape(values.to(tl.float32), (BLOCK_K // 4, 2, 2)))
     a, c = tl.split(even)
     b, d = tl.split(odd)
@@ -77,6 +76,4 @@ def words_of(
     """uint32 [N, W]: the bytes of `rows` from column k on, 0 from `end` on if MASKED."""
     at = k // 4 + tl.arange(0, BLOCK_K // 4)
     here = data + (rows[:, None] * (COLUMNS // 4) + at[None, :])
-    if MASKED:
-        return tl.load(here, mask=(at < end // 4)[None, :], other=0, eviction_policy="evict_first")
-    return tl.load(here, eviction_policy="evict_first")
+    return streamed(here, (at < end // 4)[None, :], MASKED)
