@@ -14,6 +14,7 @@
 
 enum { MOST_ROWS = 32 }; /* that a thread takes at a time: few, so that a slow core keeps nobody waiting */
 enum { SHARES = 8 };     /* of the rows that a thread takes at least, where there are few of them */
+enum { FOUR = 4 };       /* tokens that share the widening of a weight; what is left over goes one by one */
 
 enum { BFLOAT16, FLOAT16, FLOAT32 };
 
@@ -49,9 +50,7 @@ static int is_packed(const matrix *m) { return m->bits == 4 || m->bits == 2; }
 /* ---- numbers ---- */
 
 static inline float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return ((union {uint32_t bits; float value;}){bits}).value;
 }
 
 static inline float bfloat16(uint16_t bits) { return from_bits((uint32_t)bits << 16); }
@@ -75,17 +74,31 @@ static float gated(float gate, float up) { return gate / (1 + expf(-gate)) * up;
 
 /* ---- native and int8: two rows at a time, so that one addition need not wait for the last ---- */
 
-/* sums[0..1] = the rows `a` and `b` times x, columns from..to. */
+/* sums[t][0..1] = the rows `a` and `b` of m times x[t], columns from..to, for one token or four. */
 #define TWO_ROWS(TYPE, WIDEN)                                                                                \
-    static inline void two_rows_##WIDEN(const TYPE *a, const TYPE *b, const float *x, int64_t from,          \
-                                        int64_t to, float *sums) {                                           \
-        float first = 0, second = 0;                                                                         \
-        _Pragma("omp simd reduction(+ : first, second)") for (int64_t k = from; k < to; k++) {               \
-            first += WIDEN(a[k]) * x[k];                                                                     \
-            second += WIDEN(b[k]) * x[k];                                                                    \
+    static void two_rows_##WIDEN(const matrix *m, int64_t a, int64_t b, int tokens, const float *x,          \
+                                 int64_t from, int64_t to, float (*sums)[2]) {                               \
+        const TYPE *row_a = (const TYPE *)m->data + a * m->columns;                                          \
+        const TYPE *row_b = (const TYPE *)m->data + b * m->columns;                                          \
+        const float *x1 = x + m->columns, *x2 = x1 + m->columns, *x3 = x2 + m->columns;                      \
+        float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;                                \
+        if (tokens < FOUR) {                                                                                 \
+            _Pragma("omp simd reduction(+ : a0, b0)")                                                        \
+            for (int64_t k = from; k < to; k++) {                                                            \
+                a0 += WIDEN(row_a[k]) * x[k];                                                                \
+                b0 += WIDEN(row_b[k]) * x[k];                                                                \
+            }                                                                                                \
+            sums[0][0] = a0, sums[0][1] = b0;                                                                \
+            return;                                                                                          \
         }                                                                                                    \
-        sums[0] = first;                                                                                     \
-        sums[1] = second;                                                                                    \
+        _Pragma("omp simd reduction(+ : a0, a1, a2, a3, b0, b1, b2, b3)")                                    \
+        for (int64_t k = from; k < to; k++) {                                                                \
+            const float wa = WIDEN(row_a[k]), wb = WIDEN(row_b[k]);                                          \
+            a0 += wa * x[k], a1 += wa * x1[k], a2 += wa * x2[k], a3 += wa * x3[k];                           \
+            b0 += wb * x[k], b1 += wb * x1[k], b2 += wb * x2[k], b3 += wb * x3[k];                           \
+        }                                                                                                    \
+        sums[0][0] = a0, sums[1][0] = a1, sums[2][0] = a2, sums[3][0] = a3;                                  \
+        sums[0][1] = b0, sums[1][1] = b1, sums[2][1] = b2, sums[3][1] = b3;                                  \
     }
 
 TWO_ROWS(uint16_t, bfloat16)
@@ -93,74 +106,89 @@ TWO_ROWS(uint16_t, float16)
 TWO_ROWS(float, float32)
 TWO_ROWS(int8_t, int8)
 
-static void two_rows(const matrix *m, int64_t a, int64_t b, const float *x, int64_t from, int64_t to,
-                     float *sums) {
-    const int64_t at_a = a * m->columns, at_b = b * m->columns;
+static void two_rows(const matrix *m, int64_t a, int64_t b, int tokens, const float *x, int64_t from,
+                     int64_t to, float (*sums)[2]) {
     if (m->bits == 8) {
-        const int8_t *data = (const int8_t *)m->data;
-        two_rows_int8(data + at_a, data + at_b, x, from, to, sums);
-        sums[0] *= number(m->scale, a, m->dtype);
-        sums[1] *= number(m->scale, b, m->dtype);
-    } else if (m->dtype == FLOAT32) {
-        const float *data = (const float *)m->data;
-        two_rows_float32(data + at_a, data + at_b, x, from, to, sums);
+        two_rows_int8(m, a, b, tokens, x, from, to, sums);
+        const float scale_a = number(m->scale, a, m->dtype), scale_b = number(m->scale, b, m->dtype);
+        for (int t = 0; t < tokens; t++) sums[t][0] *= scale_a, sums[t][1] *= scale_b;
+    } else if (m->dtype == BFLOAT16) {
+        two_rows_bfloat16(m, a, b, tokens, x, from, to, sums);
+    } else if (m->dtype == FLOAT16) {
+        two_rows_float16(m, a, b, tokens, x, from, to, sums);
     } else {
-        const uint16_t *data = (const uint16_t *)m->data;
-        if (m->dtype == BFLOAT16)
-            two_rows_bfloat16(data + at_a, data + at_b, x, from, to, sums);
-        else
-            two_rows_float16(data + at_a, data + at_b, x, from, to, sums);
+        two_rows_float32(m, a, b, tokens, x, from, to, sums);
     }
 }
 
 /* ---- int4 and int2: all rows of a byte at a time ---- */
 
-/* Sixteen numbers; the compiler splits them where its registers are narrower. A group is whole ones. */
-enum { LANES = 16 };
+/* What a register holds: compilers take wider vectors apart badly, at a tenth of the speed. A group is whole
+   ones, 16 numbers at least. */
+#if defined(__AVX512F__)
+enum { LANES = 16, REGISTERS = 32 };
+#elif defined(__AVX2__)
+enum { LANES = 8, REGISTERS = 16 };
+#else
+enum { LANES = 4, REGISTERS = 16 };
+#endif
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 
-/* sums[p] = plane p of stored row `row` times x, columns from..to, whole groups. w = scale * data - shift: a
-   group's part is scale * sum(data * x) - shift * sum(x); `totals` has those sums of x. */
-#define PLANES_OF(BITS)                                                                                      \
-    static void planes_int##BITS(const matrix *m, int64_t row, const float *x, const float *totals,          \
-                                 int64_t from, int64_t to, float *sums) {                                    \
+/* sums[t][p] = plane p of stored row `row` times x[t], columns from..to, whole groups. A weight being
+   scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the sums of x. */
+#define PLANES_OF(BITS, TOKENS)                                                                              \
+    static void planes_int##BITS##_##TOKENS(const matrix *m, int64_t row, const float *x,                    \
+                                            const float *totals, int64_t from, int64_t to,                   \
+                                            float (*sums)[4]) {                                              \
         enum { PLANES = 8 / BITS, MASK = (1 << BITS) - 1 };                                                  \
         const int64_t apart = m->rows / PLANES, groups = m->columns / m->group;                              \
         const uint8_t *data = m->data + row * m->columns;                                                    \
-        floats products[PLANES] = {{0}};                                                                     \
-        float shifts[PLANES] = {0};                                                                          \
+        floats products[TOKENS][PLANES] = {{{0}}};                                                           \
+        float shifts[TOKENS][PLANES] = {{0}};                                                                \
         for (int64_t g = from / m->group; g < to / m->group; g++) {                                          \
-            floats part[PLANES] = {{0}};                                                                     \
+            floats part[TOKENS][PLANES] = {{{0}}};                                                           \
             for (int64_t k = g * m->group; k < (g + 1) * m->group; k += LANES) {                             \
-                floats values;                                                                               \
+                floats values[TOKENS];                                                                       \
                 ints bytes;                                                                                  \
-                memcpy(&values, x + k, sizeof values);                                                       \
+                for (int t = 0; t < TOKENS; t++) memcpy(&values[t], x + t * m->columns + k, sizeof *values); \
                 for (int l = 0; l < LANES; l++) bytes[l] = data[k + l];                                      \
-                for (int p = 0; p < PLANES; p++)                                                             \
-                    part[p] += __builtin_convertvector(bytes >> p * BITS & MASK, floats) * values;           \
+                for (int p = 0; p < PLANES; p++) {                                                           \
+                    const floats weights = __builtin_convertvector(bytes >> p * BITS & MASK, floats);        \
+                    for (int t = 0; t < TOKENS; t++) part[t][p] += weights * values[t];                      \
+                }                                                                                            \
             }                                                                                                \
             for (int p = 0; p < PLANES; p++) {                                                               \
                 const int64_t at = (row + p * apart) * groups + g;                                           \
-                products[p] += part[p] * number(m->scale, at, m->dtype);                                     \
-                shifts[p] += totals[g] * number(m->shift, at, m->dtype);                                     \
+                const float scale = number(m->scale, at, m->dtype), shift = number(m->shift, at, m->dtype);  \
+                for (int t = 0; t < TOKENS; t++) {                                                           \
+                    products[t][p] += part[t][p] * scale;                                                    \
+                    shifts[t][p] += totals[t * groups + g] * shift;                                          \
+                }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
-        for (int p = 0; p < PLANES; p++) {                                                                   \
-            sums[p] = -shifts[p];                                                                            \
-            for (int l = 0; l < LANES; l++) sums[p] += products[p][l];                                       \
-        }                                                                                                    \
+        for (int t = 0; t < TOKENS; t++)                                                                     \
+            for (int p = 0; p < PLANES; p++) {                                                               \
+                sums[t][p] = -shifts[t][p];                                                                  \
+                for (int l = 0; l < LANES; l++) sums[t][p] += products[t][p][l];                             \
+            }                                                                                                \
     }
 
-PLANES_OF(4)
-PLANES_OF(2)
+PLANES_OF(4, 1)
+PLANES_OF(4, 4)
+PLANES_OF(2, 1)
 
-static void planes(const matrix *m, int64_t row, const float *x, const float *totals, int64_t from,
-                   int64_t to, float *sums) {
-    if (m->bits == 4)
-        planes_int4(m, row, x, totals, from, to, sums);
-    else
-        planes_int2(m, row, x, totals, from, to, sums);
+static void planes(const matrix *m, int64_t row, int tokens, const float *x, const float *totals,
+                   int64_t from, int64_t to, float (*sums)[4]) {
+    if (m->bits == 4 && tokens == FOUR && REGISTERS == 32) { /* int2 would want more of them than there are */
+        planes_int4_4(m, row, x, totals, from, to, sums);
+        return;
+    }
+    for (int t = 0; t < tokens; t++, x += m->columns, totals += m->columns / m->group)
+        if (m->bits == 4)
+            planes_int4_1(m, row, x, totals, from, to, sums + t);
+        else
+            planes_int2_1(m, row, x, totals, from, to, sums + t);
 }
 
 /* ---- the expert: each of these is shared out among a team of threads ---- */
@@ -186,18 +214,24 @@ static void totals_of(const matrix *m, int64_t tokens, const float *x, int64_t f
         }
 }
 
-/* The units of h [F] whose gate weights lie in stored row `row`; int2 has two of them there, F / 2 apart. */
-static void units_of(const matrix *up, int64_t row, const float *x, const float *totals, float *h) {
+static int together(int64_t left) { return left < FOUR ? 1 : FOUR; } /* tokens, where so many are left */
+
+/* The units of h [tokens, F] whose gate weights lie in stored row `row`; int2 has two there, F / 2 apart. */
+static void units_of(const matrix *up, int64_t row, int tokens, const float *x, const float *totals,
+                     float *h) {
     const int64_t units = up->rows / 2;
-    float sums[4];
     if (!is_packed(up)) {
-        two_rows(up, row, row + units, x, 0, up->columns, sums);
-        h[row] = gated(sums[0], sums[1]);
+        float sums[FOUR][2];
+        two_rows(up, row, row + units, tokens, x, 0, up->columns, sums);
+        for (int t = 0; t < tokens; t++) h[t * units + row] = gated(sums[t][0], sums[t][1]);
         return;
     }
-    planes(up, row, x, totals, 0, up->columns, sums);
-    h[row] = gated(sums[0], sums[4 / up->bits]);
-    if (up->bits == 2) h[row + units / 2] = gated(sums[1], sums[3]);
+    float sums[FOUR][4];
+    planes(up, row, tokens, x, totals, 0, up->columns, sums);
+    for (int t = 0; t < tokens; t++) {
+        h[t * units + row] = gated(sums[t][0], sums[t][4 / up->bits]);
+        if (up->bits == 2) h[t * units + row + units / 2] = gated(sums[t][1], sums[t][3]);
+    }
 }
 
 /* h [T, F] = silu(gate x) * (up x), units first..last. */
@@ -208,11 +242,30 @@ static void hidden_of(const matrix *up, int64_t tokens, const float *x, const fl
     const int64_t chunk = at_a_time(until - first, MOST_ROWS);
 #pragma omp for schedule(dynamic, chunk)
     for (int64_t row = first; row < until; row++)
-        for (int64_t t = 0; t < tokens; t++)
-            units_of(up, row, x + t * up->columns, totals + t * groups, h + t * units);
+        for (int64_t t = 0, count; t < tokens; t += count) {
+            count = together(tokens - t);
+            units_of(up, row, count, x + t * up->columns, totals + t * groups, h + t * units);
+        }
 }
 
-/* y [T, d] = down h, columns first..last: native and int8 rows in twos, packed ones by the stored row. */
+/* The values of y [tokens, d] whose weights lie in stored row `row`, and in the next if rows go in twos. */
+static void values_of(const matrix *down, int64_t row, int tokens, const float *h, const float *totals,
+                      float *y, int64_t first, int64_t last) {
+    const int64_t d = down->rows;
+    if (!is_packed(down)) {
+        const int64_t next = row + 1 < d ? row + 1 : row;
+        float sums[FOUR][2];
+        two_rows(down, row, next, tokens, h, first, last, sums);
+        for (int t = 0; t < tokens; t++) y[t * d + row] = sums[t][0], y[t * d + next] = sums[t][1];
+        return;
+    }
+    float sums[FOUR][4];
+    planes(down, row, tokens, h, totals, first, last, sums);
+    for (int t = 0; t < tokens; t++)
+        for (int p = 0; p < 8 / down->bits; p++) y[t * d + row + p * (d * down->bits / 8)] = sums[t][p];
+}
+
+/* y [T, d] = down h, columns first..last. */
 static void outputs_of(const matrix *down, int64_t tokens, const float *h, const float *totals, float *y,
                        int64_t first, int64_t last) {
     const int64_t packed = is_packed(down), step = packed ? 1 : 2;
@@ -221,17 +274,10 @@ static void outputs_of(const matrix *down, int64_t tokens, const float *h, const
     const int64_t chunk = at_a_time(stored / step, MOST_ROWS / 4);
 #pragma omp for schedule(dynamic, chunk)
     for (int64_t row = 0; row < stored; row += step)
-        for (int64_t t = 0; t < tokens; t++) {
-            float sums[4], *const out = y + t * down->rows;
-            if (packed) {
-                planes(down, row, h + t * down->columns, totals + t * groups, first, last, sums);
-                for (int p = 0; p < 8 / down->bits; p++) out[row + p * stored] = sums[p];
-            } else {
-                const int64_t next = row + 1 < stored ? row + 1 : row;
-                two_rows(down, row, next, h + t * down->columns, first, last, sums);
-                out[row] = sums[0];
-                out[next] = sums[1];
-            }
+        for (int64_t t = 0, count; t < tokens; t += count) {
+            const float *here = h + t * down->columns;
+            count = together(tokens - t);
+            values_of(down, row, count, here, totals + t * groups, y + t * down->rows, first, last);
         }
 }
 

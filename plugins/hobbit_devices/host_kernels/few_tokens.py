@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hobbit.api.quantizer import NATIVE
 
-FEW_TOKENS = {NATIVE: 8, "int8": 8, "int4": 40, "int2": 40}
-"""By precision. The compiled expert does its arithmetic token by token, torch's products for all of them at
-once. But int4 and int2 have to be decoded first: 65 ms for an expert of Mixtral on 14 cores, where the
-compiled one takes 1.4 ms a token."""
+FEW_TOKENS = {NATIVE: 8, "int8": 8, "int4": 64, "int2": 40}
+"""By precision. The kernel's arithmetic grows with the tokens, while torch may have matrix units for it, but
+has to decode int4 and int2 first. `python -m benchmarks.host_kernels` measures both."""
 
 
 def few_tokens(bits: int) -> int:

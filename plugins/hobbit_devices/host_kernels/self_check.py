@@ -13,7 +13,7 @@ from hobbit_devices.host_kernels.host_kernels import DTYPES, HostKernels
 from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.reference import decode
 
-HIDDEN, FFN, GROUP = 64, 96, 32
+TOKENS, HIDDEN, FFN, GROUP = 5, 64, 96, 32
 
 TOLERANCE = 1e-4
 """Of the largest output: float32 sums of so few numbers differ by far less, wrong ones by far more."""
@@ -23,7 +23,7 @@ def check(kernels: HostKernels) -> None:
     """Raises DeviceError if an expert of any format comes out wrong."""
     for bits, dtype in product((0, 8, 4, 2), DTYPES):
         format, blob = _random_expert(bits, getattr(torch, dtype))
-        x = torch.linspace(-1, 1, 2 * HIDDEN).view(2, HIDDEN)
+        x = torch.linspace(-1, 1, TOKENS * HIDDEN).view(TOKENS, HIDDEN)
         found = torch.full_like(x, torch.nan)
         CompiledFfn(kernels, format, threads=1)(x, blob, found)
         up, down = (decode(blob, m, getattr(torch, dtype), torch.float64) for m in (format.up, format.down))

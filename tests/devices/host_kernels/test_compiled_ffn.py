@@ -51,7 +51,7 @@ def run(
 
 
 @quick
-@given(stored=experts(), tokens=st.sampled_from((1, 3)))
+@given(stored=experts(), tokens=st.sampled_from((1, 3, 4, 6)))
 def test_it_computes_what_is_stored(kernels: HostKernels, stored: Stored, tokens: int) -> None:
     assert fits(stored.format)
     x = stored.tokens(tokens)
@@ -59,7 +59,7 @@ def test_it_computes_what_is_stored(kernels: HostKernels, stored: Stored, tokens
 
 
 @quick
-@given(stored=experts(), tokens=st.sampled_from((1, 3)), data=st.data())
+@given(stored=experts(), tokens=st.sampled_from((1, 3, 4, 6)), data=st.data())
 def test_parts_add_up_to_the_whole(
     kernels: HostKernels, stored: Stored, tokens: int, data: st.DataObject
 ) -> None:
@@ -79,7 +79,7 @@ def test_parts_add_up_to_the_whole(
 @pytest.mark.parametrize("precision", ["native", "int8", "int4", "int2"])
 def test_neither_threads_nor_other_tokens_change_a_bit(kernels: HostKernels, precision: str) -> None:
     stored = Stored(precision, hidden=96, ffn=352)
-    x = stored.tokens(3)
+    x = stored.tokens(6)  # four of them together
     alone = torch.cat([run(kernels, stored, row[None]) for row in x])
     for threads in (1, 2, 3):
         assert torch.equal(run(kernels, stored, x, threads=threads), alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from hobbit_devices.host_kernels import HostMaths, choose_kernels
-from hobbit_devices.host_kernels.compiler import Compiler
+from hobbit_devices.host_kernels.compiler import FLAGS, Compiler
 from hobbit_devices.host_kernels.loading import SOURCE, load
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where libraries go. They are made without optimisation, in a quarter of the time."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("hobbit_devices.host_kernels.compiler.FLAGS", ("-O0", *FLAGS[1:]))
     return tmp_path / "hobbit" / "host_kernels"
 
 
@@ -93,9 +96,12 @@ def test_a_cache_that_cannot_be_written_costs_a_compilation_each_time(
     assert cache.parent.is_file()
 
 
-def test_without_a_home_nothing_is_kept(compiler: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_nothing_is_kept(
+    compiler: Compiler, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hobbit_devices.host_kernels.loading.cache_folder", lambda: None)
     assert load()[1] is None
+    assert not cache.exists()
 
 
 def test_a_machine_without_a_compiler_says_so(
@@ -139,6 +145,19 @@ def test_a_library_that_computes_wrongly_is_not_used(compiler: Compiler, cache: 
     source.write_text(text.replace("(1 << BITS) - 1", "(1 << BITS) - 2"), encoding="utf-8")
     assert load(source) == (None, "the compiled library gives wrong results for int4 of bfloat16")
     assert not list(cache.iterdir())
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="these are x86's vectors")
+@pytest.mark.parametrize(("needs", "flags"), [("sse2", ()), ("avx2", ("-march=haswell",))])
+def test_processors_with_narrower_vectors_compute_the_same(
+    compiler: Compiler, cache: Path, monkeypatch: pytest.MonkeyPatch, needs: str, flags: tuple[str, ...]
+) -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists() or needs not in cpuinfo.read_text(encoding="utf-8").split():
+        pytest.skip(f"this processor has no {needs}, for all we know")
+    monkeypatch.setattr("hobbit_devices.host_kernels.compiler.FLAGS", FLAGS)
+    monkeypatch.setattr("hobbit_devices.host_kernels.compiler.MACHINE", (flags,))
+    assert load()[1] is None, "the self-check compares every format with float64"
 
 
 def test_torch_is_chosen_without_a_look_at_compilers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
