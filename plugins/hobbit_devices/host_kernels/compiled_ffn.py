@@ -62,6 +62,6 @@ class CompiledFfn:
         )
 
     def _widened(self, x: torch.Tensor) -> torch.Tensor:
-        if len(self._wide) < x.numel():
-            self._wide = torch.empty(x.numel())
-        return self._wide[: x.numel()].view(x.shape).copy_(x)
+        if self._wide.shape != x.shape:  # a view of a larger one would take longer than the copy
+            self._wide = torch.empty(x.shape)
+        return self._wide.copy_(x)
