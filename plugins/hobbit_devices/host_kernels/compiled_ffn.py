@@ -63,5 +63,6 @@ class CompiledFfn:
 
     def _widened(self, x: torch.Tensor) -> torch.Tensor:
         if self._wide.shape != x.shape:  # a view of a larger one would take longer than the copy
-            self._wide = torch.empty(x.shape)
+            with torch.inference_mode(False):  # whichever mode the next call is in may write it
+                self._wide = torch.empty(x.shape)
         return self._wide.copy_(x)

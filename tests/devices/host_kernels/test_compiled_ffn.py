@@ -115,6 +115,17 @@ def test_scratch_serves_more_tokens_and_then_fewer(kernels: HostKernels) -> None
         assert error(out, stored.exact(x)) < ROUNDING
 
 
+def test_calls_in_and_out_of_inference_mode_take_turns(kernels: HostKernels) -> None:
+    stored = Stored("native")
+    ffn = CompiledFfn(kernels, stored.format)
+    x = stored.tokens(1).bfloat16()
+    for mode in (True, False, True):
+        with torch.inference_mode(mode), torch.no_grad():
+            out = unwritten(x)
+            ffn(x.clone(), stored.blob, out)
+            assert error(out, stored.exact(x)) < ROUNDING
+
+
 def test_two_lanes_at_once_do_not_meet(kernels: HostKernels) -> None:
     results: dict[int, list[torch.Tensor]] = {0: [], 1: []}
     lanes = [Stored("int4", ffn=96), Stored("int4", ffn=320)]
