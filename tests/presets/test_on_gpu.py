@@ -1,8 +1,10 @@
-"""The presets on a real GPU: lossless ones agree with transformers' own run there, quality with the CPU's."""
+"""The presets on a real GPU: lossless ones agree to the bit, others as rounding lets them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import torch
 from hobbit.cli.main import main
 from hobbit.config.compose import compose
 from hobbit.engine.checkpoint import load_checkpoint
-from hobbit.engine.session import open_session
+from hobbit.engine.session import Session, open_session
 from tests.engine.runs import continue_greedily
+from tests.presets.rounding import rounding_error
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,16 +31,23 @@ def prompt() -> tuple[torch.Tensor, torch.Tensor]:
     return ids, torch.ones_like(ids)
 
 
-def served(preset: str, budget: str, *options: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and logits of the bundled model on the GPU, continued greedily under a preset."""
+@contextmanager
+def serving(preset: str, budget: str, *options: str) -> Iterator[Session]:
+    """The bundled model on the GPU under a preset."""
     words = [f"policy={preset}", "device=cuda", "precision=native", f"memory.device={budget}", *options]
     config = compose(words)
     model, tokenizer = load_checkpoint(config.model.location)
-    ids, mask = (tensor.cuda() for tensor in prompt())
     with open_session(model, tokenizer, config.setup(), name="bundled", tokens=PROMPT + GENERATED) as session:
-        out = continue_greedily(model, ids, mask, GENERATED)
-        assert session.assembly.metrics.decode.tokens == GENERATED - 1
         assert not any("no fused kernels" in note for note in session.notes)
+        yield session
+
+
+def served(preset: str, budget: str, *options: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and logits of a prompt continued greedily under a preset."""
+    ids, mask = (tensor.cuda() for tensor in prompt())
+    with serving(preset, budget, *options) as session:
+        out = continue_greedily(session.model, ids, mask, GENERATED)
+        assert session.assembly.metrics.decode.tokens == GENERATED - 1
     return out
 
 
@@ -47,11 +57,13 @@ def resident() -> tuple[torch.Tensor, torch.Tensor]:
     return served("all_resident", "60MB")
 
 
-def test_the_resident_engine_agrees_with_transformers() -> None:
+@pytest.mark.parametrize("preset", ["all_resident", "freetoken", "llama_cpp"])
+def test_engine_and_host_are_as_near_to_float32_as_transformers(preset: str) -> None:
     model, _ = load_checkpoint(compose([]).model.location)
-    ids, mask = (tensor.cuda() for tensor in prompt())
-    _, expected = continue_greedily(model.cuda(), ids, mask, 1)
-    torch.testing.assert_close(resident()[1][:1], expected, rtol=5e-2, atol=5e-2)
+    with serving(preset, "14MB") as session:
+        ours = rounding_error(session.model)
+        assert (session.assembly.metrics.decode.hosted > 0) == (preset != "all_resident")
+    assert ours <= 3 * rounding_error(model.cuda())
 
 
 @pytest.mark.parametrize("budget", ["12MB", "20MB", "60MB"])
@@ -63,12 +75,6 @@ def test_lossless_presets_are_the_resident_engine_to_the_bit(preset: str, budget
     ids, logits = served(preset, budget)
     assert torch.equal(ids, resident()[0])
     assert torch.equal(logits, resident()[1])
-
-
-@pytest.mark.parametrize("preset", ["freetoken", "fiddler", "llama_cpp"])
-def test_experts_on_the_host_agree_within_the_dtype(preset: str) -> None:
-    logits = served(preset, "14MB")[1]
-    torch.testing.assert_close(logits[:1], resident()[1][:1], rtol=5e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize("preset", ["hobbit", "hobbit_balanced", "hobbit_cooperative"])
@@ -101,7 +107,7 @@ def test_hobbits_divergence_is_the_cpus_within_a_tenth(tmp_path: Path) -> None:
     divergence = {}
     for device in ("cpu", "cuda"):
         report = tmp_path / f"{device}.json"
-        words = ["evaluate", "policy=hobbit", f"device={device}", "memory.device=14MB", "precision.low=int2"]
-        assert main([*words, "task.tokens=128", "output=json", f"out={report}"]) == 0
+        words = ["evaluate", "policy=hobbit", f"device={device}", "memory.device=16MB", "precision.low=int2"]
+        assert main([*words, "task.tokens=256", "output=json", f"out={report}"]) == 0
         divergence[device] = json.loads(report.read_text())["quality"]["overall"]["mean_kl"]
     assert divergence["cuda"] == pytest.approx(divergence["cpu"], rel=0.1)
