@@ -15,6 +15,7 @@ from hobbit.api import HIGH, LOW, Effect, Geometry
 from hobbit.assembly import Assembly, assemble
 from hobbit.bench.clock import Backend
 from hobbit.bench.drive import Timed, drive, static_cache
+from hobbit.bench.engine_host import with_host_of
 from hobbit.bench.engine_link import engine_link
 from hobbit.bench.experts import SyntheticExperts
 from hobbit.bench.machine import Rates
@@ -74,6 +75,7 @@ class Bench:
         with self._opened(setup, tally) as (assembly, attachment):
             self.backend.forget_peak()  # experts that were encoded just now took memory that no run takes
             tally.blob_bytes = assembly.context.blob_bytes
+            self.rates = with_host_of(assembly, self.rates)
             server = ReplayedRouting(assembly.runtime, self.routing.trace, self.asks)
             with attachment.serving(server):
                 cache = self._cache(attachment)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from functools import partial
 from itertools import pairwise
 from statistics import median
 from time import perf_counter_ns
 
 import torch
 
-from hobbit.api import BlobLayout, ExpertKey, ExpertSource, Quantizer, SlotLayout, TensorSpec
+from hobbit.api import BlobLayout, ExpertKey, ExpertSource, SlotLayout
 from hobbit.sizes import format_size
 from hobbit_devices.arena import SlotArena
 from hobbit_devices.gpu_costs import GpuCosts, HostCost
 from hobbit_devices.gpu_streams import GpuStreams
-from hobbit_devices.host_ffn import HostFfn
-from hobbit_devices.host_lane import HostLane
+from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.in_place import InPlace
 
 SAMPLES = 4
 """Experts of a level to be tried, the first of them to warm up."""
-
-ROUNDS = 9
-"""Round trips of a hidden state to the host's thread and back."""
 
 MANY = 16
 """Tokens of the second product on the host, which gives the cost of a further token."""
@@ -45,10 +39,9 @@ class Calibration:
         self,
         layout: SlotLayout,
         arena: SlotArena,
-        quantizer: Quantizer,
         source: ExpertSource,
         streams: GpuStreams,
-        lane: HostLane,
+        host_experts: HostExperts,
         in_place: Sequence[InPlace | None],
     ) -> None:
         """Measure every level; `in_place` reads the blobs of each where they lie, if anything does."""
@@ -65,10 +58,8 @@ class Calibration:
                 if (reader := in_place[level]) is not None:
                     read_ns = self._costs.in_place[level] = _in_place_ns(reader, level, blob, blobs, streams)
                 if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
-                    tensors, place = dict(blob.tensors), arena.blob(level, 0).device
-                    way = _handing_over_ns(tensors["down_proj"].shape[0], place, streams, lane)
-                    ffn = HostFfn(blob, quantizer, lane.kernels)
-                    host = _host_cost(ffn, tensors, blobs, lane, way)
+                    x = _hidden(blob, arena.blob(level, 0).device)
+                    host = _host_cost(host_experts, level, blobs, x)
                     self._costs.hosts[level] = host
             finally:
                 for key in keys:
@@ -106,9 +97,8 @@ def _in_place_ns(
     reader: InPlace, level: int, layout: BlobLayout, blobs: Sequence[torch.Tensor], streams: GpuStreams
 ) -> int:
     """Nanoseconds of one expert's products for one token, read where it lies."""
-    spec = dict(layout.tensors)["down_proj"]
-    x = torch.zeros((1, spec.shape[0]), dtype=getattr(torch, spec.dtype), device=reader.device)
-    out = torch.zeros((1, spec.shape[0]), device=reader.device)
+    x = _hidden(layout, reader.device)[:1]
+    out = torch.zeros(x.shape, device=reader.device)
     marks = [streams.computed()]
     for blob in blobs:  # the first of them compiles the kernels
         reader.run(level, [blob], x, out, 0)
@@ -117,50 +107,18 @@ def _in_place_ns(
     return min(streams.between_ns(before, after) for before, after in pairwise(marks))
 
 
-def _host_cost(
-    ffn: HostFfn,
-    tensors: dict[str, TensorSpec],
-    blobs: Sequence[torch.Tensor],
-    lane: HostLane,
-    handing_over_ns: float,
-) -> HostCost:
-    """The cost on the lane's own thread and cores; each blob is cold, as a missing expert's is."""
-    spec = tensors["down_proj"]
-    took: dict[int, list[int]] = {1: [], MANY: []}
-
-    def work() -> None:
-        for tokens, times in took.items():
-            x = torch.ones((tokens, spec.shape[0]), dtype=getattr(torch, spec.dtype))
-            out = torch.empty(x.shape)
-            for blob in blobs:
-                start = perf_counter_ns()
-                ffn(x, blob, out)
-                times.append(perf_counter_ns() - start)
-
-    lane.start(work, nullcontext())
-    lane.join()
-    one, many = (median(times[1:]) for times in took.values())
-    return HostCost(one + handing_over_ns, max(0.0, (many - one) / (MANY - 1)))
+def _host_cost(host: HostExperts, level: int, blobs: Sequence[torch.Tensor], x: torch.Tensor) -> HostCost:
+    """The host's, its input fetched and its output sent back; each blob is cold, as a missing expert's is."""
+    one, many = (
+        median([host.trial(level, blob, x[:tokens]) for blob in blobs][1:]) for tokens in (1, len(x))
+    )
+    return HostCost(one, max(0.0, (many - one) / (len(x) - 1)))
 
 
-def _handing_over_ns(hidden: int, place: torch.device, streams: GpuStreams, lane: HostLane) -> float:
-    """Nanoseconds that go by beside an expert's own: its input fetched, the thread woken, the output sent.
-
-    With small experts that is longer than the product itself.
-    """
-    there = torch.zeros(hidden, dtype=torch.float32, device=place)
-    here = streams.pinned((hidden,), torch.float32)
-    took = []
-    for _ in range(ROUNDS):
-        start = perf_counter_ns()
-        streams.download(here, there)
-        arrived = streams.computed()
-        lane.start(partial(streams.join, arrived), nullcontext())
-        lane.join()
-        streams.upload(there, here)
-        streams.finish()
-        took.append(perf_counter_ns() - start)
-    return median(took)
+def _hidden(layout: BlobLayout, place: torch.device) -> torch.Tensor:
+    """Hidden states of MANY tokens."""
+    spec = dict(layout.tensors)["down_proj"]
+    return torch.ones((MANY, spec.shape[0]), dtype=getattr(torch, spec.dtype), device=place)
 
 
 def _in_words(precision: str, nbytes: int, copy_ns: int, host: HostCost | None, read_ns: int | None) -> str:

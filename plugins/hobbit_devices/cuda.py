@@ -84,6 +84,7 @@ class CudaDevice(TorchComponent):
         from hobbit_devices.cuda_streams import CudaStreams
         from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
+        from hobbit_devices.host_kernels.compiled_lane import CompiledLane
         from hobbit_devices.host_lane import HostLane
         from hobbit_devices.locked_pages import LockedPages
         from hobbit_devices.streamed_device import StreamedDevice
@@ -91,11 +92,14 @@ class CudaDevice(TorchComponent):
         device = torch.device("cuda", torch.cuda.current_device())
         cores = team(self.host_threads, physical_cores())
         kernels = choose_kernels(self.host_kernels, context.notes)
-        lane = HostLane(threaded=True, settle=lambda: settle_on(cores), kernels=kernels)
         streams = CudaStreams(device)
+        compiled = None
+        if kernels is not None and streams.maps:
+            compiled = CompiledLane(kernels, cores, check=torch.cuda.current_stream(device).query)
+        lane = HostLane(True, lambda: settle_on(cores), kernels, compiled)
         choose = FusedChoice(device, streams, context.notes)
-        compiled = FEW_TOKENS if kernels is not None else {}
-        costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s, compiled)
+        few = FEW_TOKENS if kernels is not None else {}
+        costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s, few)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
         pages = LockedPages(context.shape, context.notes)
         return StreamedDevice(device, costs, streams, lane, choose, calibration, pages)

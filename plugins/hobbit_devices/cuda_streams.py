@@ -60,6 +60,10 @@ class CudaStreams:
         """See `GpuStreams`."""
         target.add_(self._map(source) if self.maps else source.to(self._device, non_blocking=True))
 
+    def count(self, counter: torch.Tensor) -> None:
+        """See `GpuStreams`."""
+        self._map(counter).add_(1)
+
     def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
         """See `GpuStreams`."""
         if not self.maps or not blob.is_pinned():

@@ -79,6 +79,15 @@ class GpuStreams(Protocol):
         """Queue, in the compute queue, target += source, a few kilobytes of pinned memory."""
         ...
 
+    @property
+    def maps(self) -> bool:
+        """Whether kernels read and write pinned memory themselves."""
+        ...
+
+    def count(self, counter: torch.Tensor) -> None:
+        """Queue, in the compute queue, counter += 1, int32 [1] in pinned memory; only where `maps`."""
+        ...
+
     def direct(self, blob: torch.Tensor) -> bool:
         """Whether copies from this host memory run beside the calling thread, at the link's full speed."""
         ...

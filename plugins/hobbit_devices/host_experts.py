@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
+from time import perf_counter_ns
 
 import torch
 
-from hobbit.api import ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
+from hobbit.api import ExpertKey, ExpertPayload, ExpertSource, Job, Quantizer, SlotLayout
 from hobbit_devices.expert_cut import ExpertCut
 from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_streams import GpuStreams, Mark
 from hobbit_devices.host_ffn import HostFfn
+from hobbit_devices.host_kernels.compiled_lane import CompiledLane, HostPart
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.interval_log import IntervalLog
 from hobbit_devices.layer_pairs import Batch
@@ -39,7 +41,8 @@ class HostExperts:
     One copy of the layer's hidden state to pinned memory, whatever the number of experts, and one of all
     outputs back. Of an expert that is shared the device computes the other units in place, in the compute
     queue, once it has done all else; the host's part is then added. Shared are experts of one-token layers
-    whose blobs are at hand and within the device's reach; of others the host computes all.
+    whose blobs are at hand and within the device's reach; of others the host computes all. Where the lane
+    can, it runs such layers without Python, whose lock it would wait for.
 
     `moved_bytes` counts the weights that the host read, `in_place_bytes` those that the device did.
     """
@@ -63,6 +66,9 @@ class HostExperts:
         self._outputs = _Buffer(streams)
         self._layer: FusedLayers | None = None
         self._parts: list[_Part] = []
+        self._held: list[ExpertKey] = []
+        self._counter = streams.pinned((1,), torch.int32).zero_()
+        self._number = 0  # that the counter comes to once the last hidden state has been posted
         self._alone = 0  # of the parts, the first ones, that are the host's altogether
         self.moved_bytes = 0
         self.in_place_bytes = 0
@@ -77,7 +83,6 @@ class HostExperts:
         self._source.expect([job.key for job in jobs])
         hidden = self._hidden.view(payload.hidden.shape, payload.hidden.dtype)
         self._streams.download(hidden, payload.hidden)
-        there = self._streams.computed()
         shared = [self._shared(job, layer) for job in jobs] if len(hidden) == 1 else [None] * len(jobs)
         order = sorted(zip(jobs, shared, strict=True), key=_together)
         parts = self._parts = [
@@ -87,7 +92,9 @@ class HostExperts:
         self._layer = layer
         count = sum(len(part.batch.tokens) for part in parts)
         outputs = self._out(count, hidden.shape[1])
-        self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
+        if not self._post(parts, hidden, outputs):
+            there = self._streams.computed()
+            self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
 
     def finish(self) -> int:
         """Queue the device's parts, wait for the host and queue its outputs; the nanoseconds of the wait."""
@@ -98,6 +105,7 @@ class HostExperts:
         for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
             self._run_in_place(level[0], list(same), layer)
         waited = self._lane.join()
+        self._give_back()
         row = parts[0].batch.row
         alone = sum(len(part.batch.tokens) for part in parts[: self._alone])
         together = len(parts) - self._alone
@@ -108,13 +116,37 @@ class HostExperts:
             self._streams.add(layer.rows(row + alone, together), outputs[alone:])
         return waited
 
+    def trial(self, level: int, blob: torch.Tensor, x: torch.Tensor) -> int:
+        """Nanoseconds from x [t, d] on the device to the expert's outputs there, all of it by the host."""
+        outputs = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+        self._streams.finish()
+        start = perf_counter_ns()
+        hidden, out = self._hidden.view(x.shape, x.dtype), self._out(*x.shape)
+        self._streams.download(hidden, x)
+        ffn, lane = self._ffns[level], self._lane.compiled
+        if ffn.compiled is not None and lane is not None and len(x) == 1:
+            self._hand_over(lane, [HostPart(ffn.compiled, blob, ffn.compiled.units, out[0])], hidden)
+        else:
+            there = self._streams.computed()
+
+            def work() -> None:
+                self._streams.join(there)
+                ffn(hidden, blob, out)
+
+            self._lane.start(work, nullcontext())
+        self._lane.join()
+        self._streams.upload(outputs, out)
+        self._streams.finish()
+        return perf_counter_ns() - start
+
     def in_place_ns(self) -> int:
         """Nanoseconds that the device has read in place so far, as far as is known."""
         return self._busy.settle()
 
     def abandon(self) -> None:
-        """Forget what a failed pass has left."""
+        """Forget what a failed pass has left, once the lane has been abandoned."""
         self._layer = None
+        self._give_back()
         for part in self._parts:
             if part.blob is not None:
                 self._lent.until(self._streams.computed(), part.job.key)
@@ -153,6 +185,36 @@ class HostExperts:
             self._lent.until(mark, part.job.key)
             part.blob = None
             self.in_place_bytes += cut.bytes_of(cut.units - part.units)
+
+    def _post(self, parts: list[_Part], hidden: torch.Tensor, outputs: torch.Tensor) -> bool:
+        """Let the lane run one token's parts without Python, if it can and their blobs are at hand."""
+        lane = self._lane.compiled
+        if lane is None or len(hidden) > 1 or len(parts) > lane.most:
+            return False
+        posted = []
+        for part, out in zip(parts, outputs, strict=True):
+            ffn = self._ffns[part.job.key.level].compiled
+            if ffn is None or not self._source.at_hand(part.job.key):
+                self._give_back()
+                return False
+            blob = self._source.blob(part.job.key)
+            self._held.append(part.job.key)
+            units = ffn.units if part.units < 0 else part.units
+            posted.append(HostPart(ffn, blob, units, out))
+        self.moved_bytes += sum(part.blob.numel() * part.units // part.ffn.units for part in posted)
+        self._hand_over(lane, posted, hidden)
+        return True
+
+    def _hand_over(self, lane: CompiledLane, parts: list[HostPart], hidden: torch.Tensor) -> None:
+        self._number += 1
+        self._streams.count(self._counter)
+        lane.post(parts, hidden[0], self._counter, self._number)
+
+    def _give_back(self) -> None:
+        """Return the blobs that the lane has read without Python."""
+        for key in self._held:
+            self._source.release(key)
+        self._held.clear()
 
     def _run(self, there: Mark, hidden: torch.Tensor, parts: list[_Part], outputs: torch.Tensor) -> None:
         self._streams.join(there)

@@ -16,7 +16,7 @@ from hobbit_devices.torch_ffn import TorchFfn
 class HostFfn:
     """down_proj (silu(gate) * up), (gate, up) the halves of gate_up_proj x, on blobs of one layout.
 
-    A few tokens go through the compiled kernels where there are any for the layout, more through torch;
+    A few tokens go through the `compiled` kernels where there are any for the layout, more through torch;
     `name` says what one token takes. `cut` is what the ends of a part of the F units must be multiples of
     (F itself may be one); 0: there are no parts. Not for two threads at once: calls share their scratch.
     """
@@ -24,8 +24,8 @@ class HostFfn:
     def __init__(self, layout: BlobLayout, quantizer: Quantizer, kernels: HostKernels | None = None) -> None:
         self._layout = layout
         self._torch = TorchFfn(layout, quantizer)
-        self._compiled, self._few = _compiled(layout, kernels)
-        first = self._compiled or self._torch
+        self.compiled, self._few = _compiled(layout, kernels)
+        first = self.compiled or self._torch
         self.name, self.cut = first.name, first.cut
 
     def __call__(
@@ -39,10 +39,10 @@ class HostFfn:
         if units is not None:
             self._check(*units)
         whole = units is None or self._torch.cut > 0
-        if self._compiled is None or (whole and len(x) > self._few):
+        if self.compiled is None or (whole and len(x) > self._few):
             self._torch(x, blob, out, units)
         else:
-            self._compiled(x, blob, out, units)
+            self.compiled(x, blob, out, units)
 
     def _check(self, first: int, last: int) -> None:
         cut, units = self.cut, dict(self._layout.tensors)["down_proj"].shape[1]

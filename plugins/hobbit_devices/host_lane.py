@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from hobbit_devices.host_kernels.compiled_lane import CompiledLane
     from hobbit_devices.host_kernels.host_kernels import HostKernels
 
 
@@ -18,7 +19,7 @@ class HostLane:
     """Runs work in order: on a thread of its own, or at once where the device is the host itself.
 
     `settle` is called first on that thread, to choose its cores. `kernels`, where there are any, are what
-    experts are computed with there.
+    experts are computed with there; `compiled` runs one token's without Python.
     """
 
     def __init__(
@@ -26,11 +27,18 @@ class HostLane:
         threaded: bool,
         settle: Callable[[], None] | None = None,
         kernels: HostKernels | None = None,
+        compiled: CompiledLane | None = None,
     ) -> None:
         self.kernels = kernels
+        self.compiled = compiled
         self._pool = ThreadPoolExecutor(1, "hobbit-host", settle) if threaded else None
         self._pending: list[Future[None]] = []
-        self.busy_ns = 0
+        self._busy_ns = 0
+
+    @property
+    def busy_ns(self) -> int:
+        """Nanoseconds of work so far."""
+        return self._busy_ns + (0 if self.compiled is None else self.compiled.busy_ns)
 
     def start(self, work: Callable[[], None], queue: AbstractContextManager[Any]) -> None:
         """Start `work`, inside `queue` if it runs on the other thread."""
@@ -47,25 +55,29 @@ class HostLane:
 
     def join(self) -> int:
         """Wait for all that was started; the nanoseconds that took. Raises what the work raised."""
-        if not self._pending:
-            return 0
         start = perf_counter_ns()
         pending, self._pending = self._pending, []
         for future in pending:
             future.result()
+        if self.compiled is not None:
+            self.compiled.join()
         return perf_counter_ns() - start
 
     def abandon(self) -> None:
         """Wait for what a pass that failed has left, whatever becomes of it."""
         pending, self._pending = self._pending, []
         wait(pending)
+        if self.compiled is not None:
+            self.compiled.abandon()
 
     def close(self) -> None:
         """Stop the thread; safe to call again."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self.compiled is not None:
+            self.compiled.close()
 
     def _timed(self, work: Callable[[], None]) -> None:
         start = perf_counter_ns()
         work()
-        self.busy_ns += perf_counter_ns() - start
+        self._busy_ns += perf_counter_ns() - start

@@ -44,22 +44,22 @@ class LayerRunner:
         self._streams = streams
         self._lane = lane
         self._fused = fused
-        self._host = HostExperts(layout, quantizer, source, streams, lane)
+        self.host = HostExperts(layout, quantizer, source, streams, lane)
         self._moved_bytes = 0
 
     @property
     def hosted_bytes(self) -> int:
         """Bytes of blobs that the host has run."""
-        return self._host.moved_bytes + self._moved_bytes
+        return self.host.moved_bytes + self._moved_bytes
 
     @property
     def in_place_bytes(self) -> int:
         """Bytes of blobs that the device has run in the host's memory."""
-        return self._host.in_place_bytes
+        return self.host.in_place_bytes
 
     def in_place_ns(self) -> int:
         """Nanoseconds that took, as far as is known."""
-        return self._host.in_place_ns()
+        return self.host.in_place_ns()
 
     def shares(self, level: int) -> InPlace | None:
         """What reads experts of this level in the host's memory, if host and device can share them.
@@ -69,7 +69,7 @@ class LayerRunner:
         """
         key = ExpertKey(0, 0, level)
         in_place = None if self._fused is None else self._fused.in_place
-        if in_place is None or self._host.cut(level) is None or not self._source.at_hand(key):
+        if in_place is None or self.host.cut(level) is None or not self._source.at_hand(key):
             return None
         self._source.expect((key,))
         blob = self._source.blob(key)
@@ -98,14 +98,14 @@ class LayerRunner:
         """Start experts on the host; `end_layer` joins them."""
         if (fused := self._fused) is not None and payload.activation == GATE:
             fused.begin(payload)
-            self._host.start(jobs, payload, fused)
+            self.host.start(jobs, payload, fused)
             return
         self._source.expect([job.key for job in jobs])
         self._lane.start(lambda: self._compute_there(jobs, payload), self._streams.same_queue())
 
     def end_layer(self) -> int:
         """Wait for the host, and queue the sum; the nanoseconds that the wait took."""
-        waited = self._host.finish()
+        waited = self.host.finish()
         if self._fused is not None:
             self._fused.finish()
         return waited
@@ -113,14 +113,14 @@ class LayerRunner:
     def begin_pass(self) -> None:
         """Forget what a pass that failed has left."""
         self._lane.abandon()
-        self._host.abandon()
+        self.host.abandon()
         if self._fused is not None:
             self._fused.abandon()
 
     def close(self) -> None:
         """Give all blobs back, once the host is done with them."""
         self._lane.abandon()
-        self._host.close()
+        self.host.close()
 
     def _compute_there(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         for job in jobs:

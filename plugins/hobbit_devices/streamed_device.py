@@ -101,7 +101,7 @@ class StreamedDevice:
             self._pages.check(layout, source, self._streams)
         in_place = [self._runner.shares(level) for level in range(len(layout.layouts))]
         if self._calibration is not None:
-            self._calibration.run(layout, arena, quantizer, source, self._streams, self._lane, in_place)
+            self._calibration.run(layout, arena, source, self._streams, self._runner.host, in_place)
         else:
             self._costs.read_in_place(level for level, reads in enumerate(in_place) if reads is not None)
         self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))

@@ -120,6 +120,11 @@ class StandInStreams:
     def add(self, target: torch.Tensor, source: torch.Tensor) -> None:
         self.put(lambda: target.add_(source))
 
+    maps = True
+
+    def count(self, counter: torch.Tensor) -> None:
+        self.put(lambda: counter.add_(1))
+
     def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
         storage = blob.untyped_storage()
         return torch.empty(0, dtype=torch.uint8).set_(storage) if self.direct(blob) else None

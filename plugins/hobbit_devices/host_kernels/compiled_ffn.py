@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from typing import Any
+
 import torch
 
 from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
@@ -26,7 +29,7 @@ class CompiledFfn:
     """down_proj (silu(gate) * up) in float32 throughout, from blobs of one format, one call at a time.
 
     `cut`: units of F that a part begins and ends at; 0: there are no parts (int2, whose bytes hold units
-    that lie far apart). `threads` (0: as many as torch has on the calling thread) share the work.
+    that lie far apart). `units` is F. `threads` (0: as many as torch has on the calling thread) share them.
     """
 
     name = "host kernel"
@@ -34,12 +37,19 @@ class CompiledFfn:
     def __init__(self, kernels: HostKernels, format: ExpertFormat, threads: int = 0) -> None:
         self._kernels = kernels
         self._expert = Expert.of(format)
-        self._units = format.ffn
+        self._pointer = ctypes.pointer(self._expert)
+        self.units = format.ffn
         self._threads = threads
         groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
         self._room = format.ffn + max(groups, default=0)
         self._scratch = self._wide = torch.empty(0)
         self.cut = 0 if format.down.bits == 2 else max(CUT, format.down.group)
+
+    def addresses(self) -> tuple[Any, int]:
+        """For one token: where the C file finds the expert's form, and room for what lies in between."""
+        if len(self._scratch) < self._room:
+            self._scratch = torch.empty(self._room)
+        return self._pointer, self._scratch.data_ptr()
 
     def __call__(
         self, x: torch.Tensor, blob: torch.Tensor, out: torch.Tensor, units: tuple[int, int] | None = None
@@ -57,7 +67,7 @@ class CompiledFfn:
             x.data_ptr(),
             self._scratch.data_ptr(),
             out.data_ptr(),
-            units or (0, self._units),
+            units or (0, self.units),
             self._threads or torch.get_num_threads(),
         )
 

@@ -15,7 +15,7 @@ from hobbit.errors import DeviceError
 
 COMMANDS = ("cc", "gcc", "clang")
 
-FLAGS = ("-O3", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-O3", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
 
 MACHINE = (
     (
@@ -53,11 +53,11 @@ class Compiler:
         wanted = f"CC={chosen[0]} is no command" if chosen else f"none of {', '.join(COMMANDS)} is there"
         raise CompilerError(f"no C compiler: {wanted}")
 
-    def compile(self, source: Path, library: Path) -> None:
-        """Make a shared library of one file, for this machine. Raises CompilerError with what it says."""
+    def compile(self, sources: Sequence[Path], library: Path) -> None:
+        """Make a shared library of C files, for this machine. Raises CompilerError with what it says."""
         for number, machine in enumerate(MACHINE, 1):
             try:
-                _run([*self.command, *FLAGS, *machine, str(source), "-o", str(library), "-lm"])
+                _run([*self.command, *FLAGS, *machine, *map(str, sources), "-o", str(library), "-lm"])
             except CompilerError:
                 if number == len(MACHINE):
                     raise

@@ -47,8 +47,6 @@ static matrix in_blob(const uint8_t *blob, const parts *p, int32_t dtype) {
 
 static int is_packed(const matrix *m) { return m->bits == 4 || m->bits == 2; }
 
-/* ---- numbers ---- */
-
 static inline float from_bits(uint32_t bits) {
     return ((union {uint32_t bits; float value;}){bits}).value;
 }
@@ -68,6 +66,10 @@ static inline float number(const uint8_t *values, int64_t index, int32_t dtype) 
     if (dtype == BFLOAT16) return bfloat16(((const uint16_t *)values)[index]);
     if (dtype == FLOAT16) return float16(((const uint16_t *)values)[index]);
     return ((const float *)values)[index];
+}
+
+void hobbit_widen(const uint8_t *values, int64_t count, int32_t dtype, float *out) {
+    for (int64_t i = 0; i < count; i++) out[i] = number(values, i, dtype);
 }
 
 static float gated(float gate, float up) { return gate / (1 + expf(-gate)) * up; }

@@ -51,7 +51,8 @@ class HostKernels:
     """
 
     def __init__(self, path: Path) -> None:
-        self._expert = ctypes.CDLL(str(path)).hobbit_expert  # releases the GIL while it runs
+        self.library = ctypes.CDLL(str(path))  # releases the GIL while it runs
+        self._expert = self.library.hobbit_expert
         pointer, count = ctypes.c_void_p, ctypes.c_int64
         self._expert.argtypes = (
             *(ctypes.POINTER(Expert), pointer, count, pointer, pointer, pointer),

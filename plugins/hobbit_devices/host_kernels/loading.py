@@ -13,13 +13,16 @@ from hobbit_devices.host_kernels.library_cache import LibraryCache, cache_folder
 from hobbit_devices.host_kernels.self_check import check
 
 SOURCE = Path(__file__).parent / "expert.c"
+LANE = Path(__file__).parent / "lane.c"
 
 
 def load(source: Path = SOURCE) -> tuple[HostKernels | None, str | None]:
     """The kernels, from the user's cache or compiled now (a second or so), or None and why."""
     try:
         compiler = Compiler.find()
-        key = sha256(source.read_bytes() + compiler.fingerprint().encode()).hexdigest()[:16]
+        key = sha256(source.read_bytes() + LANE.read_bytes() + compiler.fingerprint().encode()).hexdigest()[
+            :16
+        ]
         cache = LibraryCache(cache_folder(), key)
         return _cached(cache) or _made(compiler, source, cache), None
     except (DeviceError, OSError) as error:
@@ -37,7 +40,7 @@ def _cached(cache: LibraryCache) -> HostKernels | None:
 
 def _made(compiler: Compiler, source: Path, cache: LibraryCache) -> HostKernels:
     with cache.workplace() as library:
-        compiler.compile(source, library)
+        compiler.compile((source, LANE), library)
         kernels = _checked(library)
         cache.keep(library)
         return kernels

@@ -1,0 +1,125 @@
+"""The thread of the C file that runs one token's experts on the host, as Python drives it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hobbit.errors import DeviceError
+from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
+from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
+
+MOST_PARTS = 64
+"""Experts of one layer at most, as in the C file."""
+
+PATIENCE_NS = 10**9
+"""After which a wait looks whether the device is still well."""
+
+
+class Part(ctypes.Structure):
+    """`part` of the C file."""
+
+    _fields_ = (
+        ("expert", ctypes.POINTER(Expert)),
+        ("blob", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("last", ctypes.c_int64),
+    )
+
+
+class Layer(ctypes.Structure):
+    """`layer` of the C file."""
+
+    _fields_ = (
+        ("counter", ctypes.c_void_p),
+        ("hidden", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("width", ctypes.c_int64),
+        ("from", ctypes.c_int32),
+        ("dtype", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HostPart:
+    """The first `units` hidden units of the expert in `blob`; their sum goes to `out`, float32 [d]."""
+
+    ffn: CompiledFfn
+    blob: torch.Tensor
+    units: int
+    out: torch.Tensor
+
+
+class CompiledLane:
+    """Runs layers one at a time, without Python: `post`, then `join`. Raises DeviceError without a thread.
+
+    Its team is bound to `processors`. A layer starts when `counter`, int32 [1] in host memory, has come to
+    the number given: the device raises it behind the hidden state. `check` is called every second that a
+    `join` waits, and raises if there is nothing to wait for.
+    """
+
+    def __init__(self, kernels: HostKernels, processors: Sequence[int], check: Callable[[], object]) -> None:
+        library = self._library = kernels.library
+        library.hobbit_lane_open.restype = ctypes.c_void_p
+        library.hobbit_lane_busy_ns.restype = ctypes.c_int64
+        self._check = check
+        self._parts = (Part * MOST_PARTS)()
+        self._layer = Layer()
+        self._x = torch.empty(0)
+        self._kept: object = None  # what the thread reads by address
+        numbers = (ctypes.c_int32 * len(processors))(*processors)
+        self._lane: ctypes.c_void_p | None = ctypes.c_void_p(
+            library.hobbit_lane_open(numbers, ctypes.c_int32(len(processors)))
+        )
+        if not self._lane:
+            raise DeviceError("the system allows no thread for experts on the host")
+
+    most = MOST_PARTS
+
+    def post(
+        self, parts: Sequence[HostPart], hidden: torch.Tensor, counter: torch.Tensor, number: int
+    ) -> None:
+        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d] once `counter` is at `number`."""
+        if len(self._x) < hidden.numel():
+            self._x = torch.empty(hidden.numel())
+        for place, part in enumerate(parts):
+            expert, scratch = part.ffn.addresses()
+            self._parts[place] = Part(
+                expert, part.blob.data_ptr(), scratch, part.out.data_ptr(), 0, part.units
+            )
+        dtype = DTYPES.index(str(hidden.dtype).removeprefix("torch."))
+        addresses = counter.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
+        self._layer = Layer(*addresses, hidden.numel(), number, dtype, len(parts))
+        self._kept = parts, hidden, counter
+        self._library.hobbit_lane_post(self._lane, ctypes.byref(self._layer), self._parts)
+
+    def join(self) -> None:
+        """Wait for the layer that was posted, if one was."""
+        while self._kept is not None:
+            if self._library.hobbit_lane_join(self._lane, ctypes.c_int64(PATIENCE_NS)):
+                self._kept = None
+            else:
+                self._check()
+
+    def abandon(self) -> None:
+        """Nobody wants what was posted: wait until the thread reads nothing more of it."""
+        if self._lane is not None:
+            self._library.hobbit_lane_give_up(self._lane)
+            self.join()
+
+    @property
+    def busy_ns(self) -> int:
+        """Nanoseconds of computing so far."""
+        return 0 if self._lane is None else int(self._library.hobbit_lane_busy_ns(self._lane))
+
+    def close(self) -> None:
+        """End the thread; safe to call again."""
+        if self._lane is not None:
+            self._library.hobbit_lane_close(self._lane)
+            self._lane = None

@@ -1,0 +1,102 @@
+"""The thread that runs experts without Python: right results, no work lost, and no wait for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import sleep
+
+import pytest
+import torch
+from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
+from hobbit_devices.host_kernels.compiled_lane import CompiledLane, HostPart
+from hobbit_devices.host_kernels.loading import load
+from hobbit_devices.kernels.formats import ExpertFormat
+
+from hobbit.api import ExpertKey
+from tests.devices.conftest import Experts
+
+KERNELS, REASON = load()
+pytestmark = pytest.mark.skipif(KERNELS is None, reason=str(REASON))
+
+NEVER = 2**30
+
+
+class Stuck(Exception):
+    """Nobody will raise the counter."""
+
+
+def stuck() -> None:
+    raise Stuck
+
+
+@pytest.fixture
+def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompiledLane]:
+    monkeypatch.setattr("hobbit_devices.host_kernels.compiled_lane.PATIENCE_NS", 5 * 10**7)
+    assert KERNELS is not None
+    lane = CompiledLane(KERNELS, [0], check=stuck)
+    yield lane
+    lane.abandon()
+    lane.close()
+    lane.close()
+
+
+def parts(experts: Experts, level: int, outputs: torch.Tensor) -> list[HostPart]:
+    assert KERNELS is not None
+    ffn = CompiledFfn(KERNELS, ExpertFormat.of(experts.layouts[level]), threads=1)
+    return [
+        HostPart(ffn, experts.store.blob(ExpertKey(0, expert, level)), ffn.units, out)
+        for expert, out in enumerate(outputs)
+    ]
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_it_gives_what_a_call_gives(experts: Experts, lane: CompiledLane, level: int) -> None:
+    found, right = torch.empty(3, 64), torch.empty(3, 64)
+    counter = torch.zeros(1, dtype=torch.int32)
+    for number, hidden in enumerate(experts.hidden, 1):
+        posted = parts(experts, level, found)
+        lane.post(posted, hidden, counter, number)
+        counter += 1
+        lane.join()
+        for part, out in zip(posted, right, strict=True):
+            part.ffn(hidden[None], part.blob, out[None])
+        assert torch.equal(found, right)
+    assert lane.busy_ns > 0
+
+
+def test_it_waits_for_the_hidden_state(experts: Experts, lane: CompiledLane) -> None:
+    found = torch.full((1, 64), torch.nan)
+    counter = torch.zeros(1, dtype=torch.int32)
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, 1)
+    with pytest.raises(Stuck):
+        lane.join()
+    assert found.isnan().all()
+    counter += 1
+    lane.join()
+    assert not found.isnan().any()
+
+
+def test_what_nobody_wants_ends_without_it(experts: Experts, lane: CompiledLane) -> None:
+    found = torch.full((1, 64), torch.nan)
+    counter = torch.zeros(1, dtype=torch.int32)
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, NEVER)
+    lane.abandon()
+    assert found.isnan().all()
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, 0)
+    lane.join()
+    assert not found.isnan().any()
+
+
+def test_it_wakes_from_its_sleep(experts: Experts, lane: CompiledLane) -> None:
+    counter = torch.zeros(1, dtype=torch.int32)
+    for _ in range(3):
+        sleep(0.06)
+        found = torch.full((1, 64), torch.nan)
+        lane.post(parts(experts, 0, found), experts.hidden[0], counter, 0)
+        lane.join()
+        assert not found.isnan().any()
+
+
+def test_joining_nothing_is_no_wait(lane: CompiledLane) -> None:
+    lane.join()
+    lane.abandon()
