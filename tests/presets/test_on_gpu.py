@@ -57,6 +57,17 @@ def resident() -> tuple[torch.Tensor, torch.Tensor]:
     return served("all_resident", "60MB")
 
 
+def test_hobbits_divergence_is_the_cpus_within_a_tenth(tmp_path: Path) -> None:
+    """The first, since it takes minutes: other workers run the rest meanwhile. Fewer tokens tell less."""
+    divergence = {}
+    for device in ("cpu", "cuda"):
+        report = tmp_path / f"{device}.json"
+        words = ["evaluate", "policy=hobbit", f"device={device}", "memory.device=20MB", "precision.low=int2"]
+        assert main([*words, "task.tokens=512", "output=json", f"out={report}"]) == 0
+        divergence[device] = json.loads(report.read_text())["quality"]["overall"]["mean_kl"]
+    assert divergence["cuda"] == pytest.approx(divergence["cpu"], rel=0.1)
+
+
 @pytest.mark.parametrize("preset", ["all_resident", "freetoken", "llama_cpp"])
 def test_engine_and_host_are_as_near_to_float32_as_transformers(preset: str) -> None:
     model, _ = load_checkpoint(compose([]).model.location)
@@ -101,13 +112,3 @@ def test_slots_take_what_the_plan_gives_them() -> None:
     with open_session(model, tokenizer, config.setup(), name="bundled", tokens=PROMPT + GENERATED):
         continue_greedily(model, ids, mask, GENERATED)
     assert torch.cuda.max_memory_allocated() - idle <= 20 * 10**6 + 2 * activations + 2**20
-
-
-def test_hobbits_divergence_is_the_cpus_within_a_tenth(tmp_path: Path) -> None:
-    divergence = {}
-    for device in ("cpu", "cuda"):
-        report = tmp_path / f"{device}.json"
-        words = ["evaluate", "policy=hobbit", f"device={device}", "memory.device=16MB", "precision.low=int2"]
-        assert main([*words, "task.tokens=256", "output=json", f"out={report}"]) == 0
-        divergence[device] = json.loads(report.read_text())["quality"]["overall"]["mean_kl"]
-    assert divergence["cuda"] == pytest.approx(divergence["cpu"], rel=0.1)
