@@ -43,6 +43,7 @@ class CopyQueue:
         self._active: Transfer | None = None
         self._lent = LentBlobs(source, streams)
         self._busy = IntervalLog(streams)
+        self._last: Mark | None = None  # behind all copies in the queue
         self._closing = False
         self.moved_bytes = 0
         self._thread = Thread(target=self._serve, name="hobbit-copies", daemon=True)
@@ -131,25 +132,34 @@ class CopyQueue:
 
     def _put(self, transfer: Transfer, nbytes: int) -> Mark:
         """Queue the next bytes of a transfer whose blob is here."""
-        blob, start = transfer.blob, transfer.queued
+        target, blob, start = transfer.target, transfer.blob, transfer.queued
         assert blob is not None
-        if transfer.reader is not None and not start:
-            self._streams.hold(transfer.reader)
+        before = self._before(None if start else transfer.reader)
         stop = start + nbytes
-        before = self._streams.copied()
-        if self._streams.direct(blob):
-            self._streams.copy(transfer.target[start:stop], blob[start:stop])
+        left = target.numel() - stop
+        copy = self._streams.copy if self._streams.direct(blob) else self._bounce.copy
+        if start or left:
+            copy(target[start:stop], blob[start:stop])
         else:
-            self._bounce.copy(transfer.target[start:stop], blob[start:stop])
-        mark = self._streams.copied()
+            copy(target, blob)  # a slice of all would cost as much as the call
+        mark = self._last = self._streams.copied()
         self._busy.add(before, mark)
         self.moved_bytes += nbytes
         transfer.queued = stop
-        if not transfer.left:
+        if not left:
             transfer.arrived = mark
             self._lent.until(mark, transfer.copy.key)
             transfer.blob = None
         return mark
+
+    def _before(self, reader: Mark | None) -> Mark:
+        """A mark at which the next copy may start, behind a slot's last reader: while others are in the queue
+        and nothing else is waited for, it is that behind the last of them."""
+        if reader is not None:
+            self._streams.hold(reader)
+        elif self._last is not None and not self._streams.passed(self._last):
+            return self._last
+        return self._streams.copied()
 
     def _free_lent(self) -> None:
         """Give back all blobs whose copies are queued: the source may have no memory for another."""

@@ -81,6 +81,7 @@ class CudaDevice(TorchComponent):
         if not torch.cuda.is_available():
             raise DeviceError(ABSENT)
         from hobbit_devices.calibration import Calibration
+        from hobbit_devices.cuda_driver import CudaDriver
         from hobbit_devices.cuda_streams import CudaStreams
         from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
@@ -92,7 +93,7 @@ class CudaDevice(TorchComponent):
         device = torch.device("cuda", torch.cuda.current_device())
         cores = team(self.host_threads, physical_cores())
         kernels = choose_kernels(self.host_kernels, context.notes)
-        streams = CudaStreams(device)
+        streams = CudaStreams(device, CudaDriver.find())
         compiled = None
         if kernels is not None and streams.maps:
             compiled = CompiledLane(kernels, cores, check=torch.cuda.current_stream(device).query)

@@ -7,43 +7,59 @@ from typing import Any
 
 import torch
 
-from hobbit_devices.gpu_streams import Mark
+from hobbit_devices.cuda_driver import CudaDriver
+from hobbit_devices.cuda_marks import CudaMark, CudaMarks
 
 
 class CudaStreams:
     """Meets `GpuStreams`: one stream for copies, since the link serves one at a time anyway.
 
     An upload is a kernel that reads the pinned memory itself, where the driver maps it: in the queue of the
-    copy engine it would wait behind whole blobs. Marks are timing events.
+    copy engine it would wait behind whole blobs. Blobs are copied by `driver`, without one by torch. What
+    torch takes long to tell, which memory is locked and which stream is current, is remembered.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, driver: CudaDriver | None = None) -> None:
         self._device = device
+        self._driver = driver
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._copies_handle: int = self._copies.cuda_stream
+        self._index = self._copies.device.index
+        self._known: dict[int, torch.cuda.Stream] = {}
+        # Whoever joins one sleeps: the copy thread is not to take a core from the host's experts.
+        self._copied = CudaMarks(blocking=True)
+        self._computed = CudaMarks(blocking=False)
+        self._locked: dict[int, bool] = {}
         self._mapped: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         self.maps = self._try_mapping()
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """See `GpuStreams`."""
-        with torch.cuda.stream(self._copies):
-            target.copy_(source, non_blocking=True)
+        if self._driver is None or not self._driver.copy(
+            target.data_ptr(), source.data_ptr(), target.numel(), self._copies_handle
+        ):
+            with torch.cuda.stream(self._copies):
+                target.copy_(source, non_blocking=True)
 
-    def copied(self) -> Mark:
+    def copied(self) -> CudaMark:
         """See `GpuStreams`."""
-        # Whoever joins it sleeps: the copy thread is not to take a core from the host's experts.
-        return _record(self._copies, blocking=True)
+        return self._copied.behind(self._copies)
 
-    def hold(self, mark: Mark) -> None:
+    def hold(self, mark: CudaMark) -> None:
         """See `GpuStreams`."""
-        self._copies.wait_event(mark)
+        mark.event.wait(self._copies)
 
-    def computed(self) -> Mark:
+    def computed(self) -> CudaMark:
         """See `GpuStreams`."""
-        return _record(torch.cuda.current_stream(self._device), blocking=False)
+        return self._computed.behind(self._current())
 
-    def follow(self, mark: Mark) -> None:
+    def idle(self) -> bool:
         """See `GpuStreams`."""
-        torch.cuda.current_stream(self._device).wait_event(mark)
+        return self._current().query()
+
+    def follow(self, mark: CudaMark) -> None:
+        """See `GpuStreams`."""
+        mark.event.wait(self._current())
 
     def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """See `GpuStreams`."""
@@ -66,28 +82,28 @@ class CudaStreams:
 
     def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
         """See `GpuStreams`."""
-        if not self.maps or not blob.is_pinned():
+        if not self.maps or not self.direct(blob):
             return None
         storage = blob.untyped_storage()
         whole = self._mapped.get((storage.data_ptr(), torch.uint8))
         return whole if whole is not None else self._map_whole(storage, torch.uint8)
 
-    def passed(self, mark: Mark) -> bool:
+    def passed(self, mark: CudaMark) -> bool:
         """See `GpuStreams`."""
-        return bool(mark.query())
+        return bool(mark.event.query())
 
-    def join(self, mark: Mark) -> None:
+    def join(self, mark: CudaMark) -> None:
         """See `GpuStreams`."""
-        mark.synchronize()
+        mark.event.synchronize()
 
-    def between_ns(self, first: Mark, second: Mark) -> int:
+    def between_ns(self, first: CudaMark, second: CudaMark) -> int:
         """See `GpuStreams`. The driver's clock has steps of about half a microsecond."""
-        milliseconds: float = first.elapsed_time(second)
+        milliseconds: float = first.event.elapsed_time(second.event)
         return max(0, round(milliseconds * 1e6))
 
     def finish(self) -> None:
         """See `GpuStreams`."""
-        torch.cuda.current_stream(self._device).synchronize()
+        self._current().synchronize()
 
     def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """See `GpuStreams`."""
@@ -96,11 +112,23 @@ class CudaStreams:
 
     def direct(self, blob: torch.Tensor) -> bool:
         """See `GpuStreams`."""
-        return blob.is_pinned()
+        memory = blob.untyped_storage().data_ptr()
+        locked = self._locked.get(memory)
+        if locked is None:
+            locked = self._locked[memory] = blob.is_pinned()
+        return locked
 
     def same_queue(self) -> AbstractContextManager[Any]:
         """See `GpuStreams`."""
-        return torch.cuda.stream(torch.cuda.current_stream(self._device))
+        return torch.cuda.stream(self._current())
+
+    def _current(self) -> torch.cuda.Stream:
+        """The calling thread's current stream."""
+        handle = torch._C._cuda_getCurrentRawStream(self._index)
+        stream = self._known.get(handle)
+        if stream is None:
+            stream = self._known[handle] = torch.cuda.current_stream(self._device)
+        return stream
 
     def _map(self, source: torch.Tensor) -> torch.Tensor:
         """Pinned memory as the device sees it: a tensor of the device at the same address."""
@@ -128,12 +156,6 @@ class CudaStreams:
             return torch.equal(target.cpu(), source)
         except (RuntimeError, TypeError, ValueError):
             return False
-
-
-def _record(stream: Any, blocking: bool) -> Mark:
-    event = torch.cuda.Event(enable_timing=True, blocking=blocking)  # type: ignore[no-untyped-call]
-    event.record(stream)
-    return event
 
 
 _KINDS = {torch.int32: "<i4", torch.float32: "<f4", torch.uint8: "|u1"}

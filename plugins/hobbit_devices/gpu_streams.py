@@ -16,7 +16,8 @@ class GpuStreams(Protocol):
     """A queue of copies beside the queue that computes; work in one queue runs in order.
 
     The compute queue is the calling thread's current one, so that a CUDA graph may be replayed between calls.
-    Nothing waits on the host but `join` and `finish`. Marks carry the time at which they passed.
+    Nothing waits on the host but `join` and `finish`. Marks carry the time at which they passed; one that is
+    referred to no more may stand for another point from then on.
     """
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
@@ -33,6 +34,10 @@ class GpuStreams(Protocol):
 
     def computed(self) -> Mark:
         """A mark behind everything queued for computation so far."""
+        ...
+
+    def idle(self) -> bool:
+        """Whether everything queued for computation so far is done; does not wait."""
         ...
 
     def follow(self, mark: Mark) -> None:

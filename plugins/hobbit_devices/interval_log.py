@@ -6,6 +6,9 @@ from collections import deque
 
 from hobbit_devices.gpu_streams import GpuStreams, Mark
 
+MANY = 32
+"""Intervals that may wait to be read: their marks are wanted for others."""
+
 
 class IntervalLog:
     """Sums the time between pairs of marks of one queue. `settle` reads those that have passed."""
@@ -18,6 +21,8 @@ class IntervalLog:
     def add(self, first: Mark, second: Mark) -> None:
         """An interval to be read later."""
         self._open.append((first, second))
+        if len(self._open) >= MANY:
+            self.settle()
 
     def settle(self) -> int:
         """Read what has passed, which never waits; the sum of all so far, in nanoseconds."""

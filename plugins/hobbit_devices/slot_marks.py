@@ -15,7 +15,7 @@ class SlotMarks:
     """The readers of each slot, and the transfer into it that no reader has waited for.
 
     A slot that was read is marked when it is to be written again, behind all that is queued by then: where
-    nothing moves, nothing is marked.
+    nothing moves, nothing is marked, nor where all that was queued is done by then.
     """
 
     def __init__(self, streams: GpuStreams) -> None:
@@ -28,8 +28,10 @@ class SlotMarks:
         """A transfer is to fill its slot: it gets a mark behind the last reader."""
         place = transfer.copy.key.level, transfer.copy.slot
         if place in self._unmarked:
-            mark = self._streams.computed()
-            self._readers.update(dict.fromkeys(self._unmarked, mark))
+            if self._streams.idle():
+                self._readers.clear()
+            else:
+                self._readers.update(dict.fromkeys(self._unmarked, self._streams.computed()))
             self._unmarked.clear()
         transfer.reader = self._readers.get(place)  # kept: this transfer may be cancelled before it starts
         self._arriving[place] = transfer

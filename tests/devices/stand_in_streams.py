@@ -41,15 +41,20 @@ class Worker:
         self._jitter = jitter
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self.error: BaseException | None = None
+        self._queued = self._done = 0
         self._thread = Thread(target=self._serve, name=f"stand-in-{name}", daemon=True)
         self._thread.start()
 
     def put(self, work: Callable[[], object]) -> None:
+        self._queued += 1
         self._work.put(work)
+
+    def idle(self) -> bool:
+        return self._done == self._queued
 
     def mark(self) -> Moment:
         moment = Moment(self.name)
-        self._work.put(moment.set)
+        self.put(moment.set)
         return moment
 
     def close(self) -> None:
@@ -67,6 +72,7 @@ class Worker:
                     work()
                 except BaseException as error:
                     self.error = self.error or error
+                self._done += 1
 
 
 class StandInStreams:
@@ -106,6 +112,9 @@ class StandInStreams:
         moment = Moment("compute")
         moment.set()
         return moment
+
+    def idle(self) -> bool:
+        return self.inline or self.compute.idle()
 
     def follow(self, mark: Moment) -> None:
         assert mark.queue == "copy"

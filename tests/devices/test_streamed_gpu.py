@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
+from threading import Thread
 from typing import Any
 
 import pytest
 import torch
 from hobbit_devices.cuda import CudaDevice
+from hobbit_devices.cuda_driver import CudaDriver
 from hobbit_devices.cuda_streams import CudaStreams
 from hobbit_devices.upload_ring import ROWS, WIDTH, UploadRing
 
@@ -87,6 +90,53 @@ def test_pageable_blobs_go_through_the_ring(experts: Any) -> None:
     outputs, expected = run(experts, ["load", "prefetch", "cancelled"], 1024, 2)
     for output, right in zip(outputs, expected, strict=True):
         torch.testing.assert_close(output, right, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("by_driver", [False, True])
+def test_copies_of_any_size_arrive_from_any_thread(by_driver: bool) -> None:
+    place = torch.device("cuda")
+    driver = CudaDriver.find() if by_driver else None
+    assert (driver is not None) == by_driver, "the driver is there"
+    streams = CudaStreams(place, driver)
+    sizes = [1, 64, 4096, 2**20 + 3, 9 * 2**20]
+    host = streams.pinned((sum(sizes),), torch.uint8).random_(generator=torch.Generator().manual_seed(0))
+    there = torch.zeros(sum(sizes), dtype=torch.uint8, device=place)
+    streams.finish()
+
+    def copy_all() -> None:
+        start = 0
+        for size in sizes:
+            streams.copy(there[start : start + size], host[start : start + size])
+            start += size
+        streams.join(streams.copied())
+
+    copy_all()
+    assert torch.equal(there.cpu(), host)
+    there.zero_()
+    streams.finish()
+    fresh = Thread(target=copy_all)  # the driver knows nothing of it yet
+    fresh.start()
+    fresh.join()
+    assert torch.equal(there.cpu(), host)
+
+
+def test_marks_keep_their_order_while_events_are_used_again() -> None:
+    streams = CudaStreams(torch.device("cuda"), CudaDriver.find())
+    host = streams.pinned((2**22,), torch.uint8)
+    there = torch.empty(2**22, dtype=torch.uint8, device="cuda")
+    kept = [streams.copied()]
+    for number in range(200):
+        streams.copy(there, host)
+        mark = streams.copied()
+        if number % 10 == 0:
+            kept.append(mark)
+    streams.join(streams.copied())
+    assert all(streams.passed(mark) for mark in kept)
+    assert all(streams.between_ns(first, second) > 0 for first, second in pairwise(kept))
+    streams.follow(kept[-1])
+    streams.hold(streams.computed())
+    streams.finish()
+    assert streams.idle()
 
 
 def test_kernels_read_pinned_memory_here() -> None:
