@@ -82,8 +82,11 @@ class ExpertPayload(Protocol):
         """Leave this expert out of the combination."""
         ...
 
-    def reroute(self, routing: Routing) -> None:
-        """A router transform changed the routing: use its experts and weights from now on."""
+    def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
+        """A router transform changed the routing: use its experts and weights from now on.
+
+        `weights` [T, K]: the routing's, where `hidden` is, for whoever has them there already.
+        """
         ...
 
 

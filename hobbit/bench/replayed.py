@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+
 from hobbit.api import ExpertPayload, Routing, SettledExperts
 from hobbit.engine.serving import LayerServer
 from hobbit.trace import Trace
@@ -15,7 +18,8 @@ class ReplayedRouting:
     weights their choices collapse onto a few experts, and any cache would look perfect. Choices, weights,
     logits and look-ahead are replaced together. Where everything is resident and steps do not stop to ask,
     the model's own choices are computed, which takes the same time, and the trace's are counted; with `asks`
-    every step stops.
+    every step stops. The weights lie on the device from the first layer on: a live run uploads none, and
+    neither does what is measured.
     """
 
     def __init__(self, server: LayerServer, trace: Trace, asks: bool = False) -> None:
@@ -25,6 +29,9 @@ class ReplayedRouting:
         self._asks = asks
         self._passes: dict[int, Pass] = {span.context: span for span in trace.passes([0])}
         self._routings: list[Routing] = []
+        self._span = Pass(0, 0, 0, 0)
+        self._there: torch.Tensor | None = None  # [L, T, K], all tokens of the trace
+        self._weights: list[torch.Tensor] = []
 
     def begin_sequence(self) -> None:
         """A new sequence: the trace starts again."""
@@ -36,13 +43,17 @@ class ReplayedRouting:
         if span is None or span.stop - span.start != tokens:
             raise ValueError(f"the trace has no pass of {tokens} tokens after {context}")
         self._routings = self._trace.routings(span, self._server.depth)
+        self._span = span
+        self._weights = []
         self._server.begin_pass(tokens, context)
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """Serve what the trace's router of this layer chose."""
         replayed = self._routings[layer]
         if payload is not None:
-            payload.reroute(replayed)
+            if not self._weights:
+                self._weights = self._weights_like(payload.weights)
+            payload.reroute(replayed, self._weights[layer])
         self._server.layer(layer, replayed, payload)
 
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
@@ -52,3 +63,10 @@ class ReplayedRouting:
     def end_pass(self) -> None:
         """The pass is over."""
         self._server.end_pass()
+
+    def _weights_like(self, routers: torch.Tensor) -> list[torch.Tensor]:
+        """The pass's weights, [T, K] a layer, where those of the model's routers are."""
+        if self._there is None:
+            weights = np.ascontiguousarray(self._trace.weights.transpose(1, 0, 2))
+            self._there = torch.from_numpy(weights).to(routers)
+        return list(self._there[:, self._span.start : self._span.stop].unbind())

@@ -92,18 +92,24 @@ class ExpertCall:
         """Leave this expert out of the combination."""
         self._skipped.append(expert)
 
-    def reroute(self, routing: Routing) -> None:
+    def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
         """Use the experts and weights of `routing` from now on; called before anything is computed.
 
-        Selections that are not kept weigh nothing, and their experts are not asked for.
+        Selections that are not kept weigh nothing, and their experts are not asked for. `weights` are the
+        routing's [T, K], if they are where the hidden state is, and of the router's dtype.
         """
-        experts, weights = routing.experts, routing.weights
-        if routing.kept is not None:
-            experts = np.where(routing.kept, experts, NOBODY)
-            weights = np.where(routing.kept, weights, np.float32(0))
+        experts, kept = routing.experts, routing.kept
+        if kept is not None:
+            experts = np.where(kept, experts, NOBODY)
+            weights = self._upload(np.where(kept, routing.weights, np.float32(0)))
         self._experts = experts
         self._groups = None
-        self._weights = torch.from_numpy(weights).to(self._weights)
+        self._weights = self._upload(routing.weights) if weights is None else weights
+
+    def _upload(self, weights: npt.NDArray[np.float32]) -> torch.Tensor:
+        """[T, K], where the router's are and of their dtype."""
+        # A GPU's driver has read the few bytes when the call returns: nobody need wait until they arrive.
+        return torch.from_numpy(weights).to(self._weights, non_blocking=self._weights.is_cuda)
 
     def combine(self) -> torch.Tensor:
         """Sum of the experts' outputs times their gate weights, [T, d].

@@ -128,7 +128,7 @@ class _Payload:
     def skip(self, expert: int) -> None:
         """The script skips nothing."""
 
-    def reroute(self, routing: Routing) -> None:
+    def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
         """The script does not change the routing."""
 
 

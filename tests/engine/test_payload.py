@@ -89,6 +89,17 @@ def test_another_routing_takes_the_place_of_the_routers(tokens: int) -> None:
     assert torch.equal(call.combine(), eager(hidden, index, weights))
 
 
+def test_weights_that_are_there_already_are_not_brought_again() -> None:
+    call, _, _ = call_of(3, 6)
+    _, other, (_, _, weights) = call_of(4, 6)
+    call.reroute(Routing(other, weights.numpy()), weights)
+    assert call.weights is weights
+    kept = np.zeros(other.shape, bool)
+    kept[:, 0] = True
+    call.reroute(Routing(other, weights.numpy(), kept=kept), weights)
+    assert torch.equal(call.weights, weights * torch.from_numpy(kept))
+
+
 @pytest.mark.parametrize("renormalise", [False, True])
 @pytest.mark.parametrize("tokens", [1, 6])
 def test_a_selection_that_is_not_kept_needs_no_expert(tokens: int, renormalise: bool) -> None:

@@ -56,7 +56,7 @@ class Seen:
     def skip(self, expert: int) -> None:
         raise AssertionError("nothing was skipped")
 
-    def reroute(self, routing: Routing) -> None:
+    def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
         raise AssertionError("nothing was rerouted")
 
 
