@@ -22,6 +22,7 @@ import torch
 from hobbit_devices.host_cores import physical_cores, settle_on, team
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
 from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hobbit_devices.host_kernels.loading import load
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.kernels.formats import ExpertFormat
@@ -82,11 +83,12 @@ def measure(
     blobs = _blobs(layout, cold)
     context = Context(geometry, (precision,), (layout.nbytes,), Records(geometry.shape))
     by_torch = TorchFfn(layout, QuantoQuantizer().build(context))
-    compiled = CompiledFfn(kernels, ExpertFormat.of(layout))
     lines = [f"{label}, {layout.nbytes / 1e6:.1f} MB an expert; torch: {by_torch.name}"]
     for count in threads:
         cores = team(count, physical_cores())
         lane = HostLane(threaded=True, settle=lambda cores=cores: settle_on(cores))  # type: ignore[misc]
+        hosts = HostTeam(kernels, cores)
+        compiled = CompiledFfn(kernels, ExpertFormat.of(layout), hosts)
         for number in tokens:
             ours, theirs = (_median_ns(ffn, geometry, number, blobs, lane) for ffn in (compiled, by_torch))
             lines.append(
@@ -94,6 +96,7 @@ def measure(
                 f"torch {_in_words(theirs, layout)}, {theirs / ours:5.2f} x"
             )
         lane.close()
+        hosts.close()
     return lines
 
 

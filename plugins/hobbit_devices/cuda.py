@@ -86,6 +86,7 @@ class CudaDevice(TorchComponent):
         from hobbit_devices.fused_choice import FusedChoice
         from hobbit_devices.host_cores import physical_cores, settle_on, team
         from hobbit_devices.host_kernels.compiled_lane import CompiledLane
+        from hobbit_devices.host_kernels.host_team import HostTeam
         from hobbit_devices.host_lane import HostLane
         from hobbit_devices.locked_pages import LockedPages
         from hobbit_devices.streamed_device import StreamedDevice
@@ -94,10 +95,11 @@ class CudaDevice(TorchComponent):
         cores = team(self.host_threads, physical_cores())
         kernels = choose_kernels(self.host_kernels, context.notes)
         streams = CudaStreams(device, CudaDriver.find())
+        hosts = None if kernels is None else HostTeam(kernels, cores)
         compiled = None
-        if kernels is not None and streams.maps:
-            compiled = CompiledLane(kernels, cores, check=torch.cuda.current_stream(device).query)
-        lane = HostLane(True, lambda: settle_on(cores), kernels, compiled)
+        if kernels is not None and hosts is not None and streams.maps:
+            compiled = CompiledLane(kernels, hosts, check=torch.cuda.current_stream(device).query)
+        lane = HostLane(True, lambda: settle_on(cores), kernels, hosts, compiled)
         choose = FusedChoice(device, streams, context.notes)
         few = FEW_TOKENS if kernels is not None else {}
         costs = GpuCosts(self.costs(context), context, self.host_decode_gb_s, few)

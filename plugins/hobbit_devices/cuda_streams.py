@@ -80,6 +80,11 @@ class CudaStreams:
         """See `GpuStreams`."""
         self._map(counter).add_(1)
 
+    def await_count(self, counter: torch.Tensor, number: int) -> None:
+        """See `GpuStreams`."""
+        assert self._driver is not None
+        self._driver.wait(self._current().cuda_stream, counter.data_ptr(), number)
+
     def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
         """See `GpuStreams`."""
         if not self.maps or not self.direct(blob):
@@ -146,14 +151,19 @@ class CudaStreams:
         return whole
 
     def _try_mapping(self) -> bool:
-        """Whether kernels read pinned memory here; not so where the driver hides the host's addresses."""
+        """Whether kernels read pinned memory here, and queues wait for it; not so where the driver hides the
+        host's addresses."""
         source = self.pinned((64,), torch.int32)
         target = torch.zeros(64, dtype=torch.int32, device=self._device)
         try:
             mapped = self._map(source)
             source.copy_(torch.arange(64))  # after the mapping: a copy would not show it
             torch.mul(mapped, 1, out=target)
-            return torch.equal(target.cpu(), source)
+            if self._driver is None or not torch.equal(target.cpu(), source):
+                return False
+            self.await_count(source[1:2], 1)
+            self.finish()
+            return True
         except (RuntimeError, TypeError, ValueError):
             return False
 

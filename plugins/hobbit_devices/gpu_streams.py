@@ -86,11 +86,16 @@ class GpuStreams(Protocol):
 
     @property
     def maps(self) -> bool:
-        """Whether kernels read and write pinned memory themselves."""
+        """Whether kernels read and write pinned memory themselves, and queues wait for what is written."""
         ...
 
     def count(self, counter: torch.Tensor) -> None:
         """Queue, in the compute queue, counter += 1, int32 [1] in pinned memory; only where `maps`."""
+        ...
+
+    def await_count(self, counter: torch.Tensor, number: int) -> None:
+        """What is queued for computation from now on starts once `counter`, int32 [1] in pinned memory, has
+        come to `number`; only where `maps`."""
         ...
 
     def direct(self, blob: torch.Tensor) -> bool:

@@ -58,7 +58,7 @@ class HostExperts:
         self._source = source
         self._streams = streams
         self._lane = lane
-        self._ffns = [HostFfn(blob, quantizer, lane.kernels) for blob in layout.layouts]
+        self._ffns = [HostFfn(blob, quantizer, lane.kernels, lane.team) for blob in layout.layouts]
         self._cuts = [ExpertCut.of(blob, ffn) for blob, ffn in zip(layout.layouts, self._ffns, strict=True)]
         self._lent = LentBlobs(source, streams)
         self._busy = IntervalLog(streams)
@@ -67,8 +67,9 @@ class HostExperts:
         self._layer: FusedLayers | None = None
         self._parts: list[_Part] = []
         self._held: list[ExpertKey] = []
-        self._counter = streams.pinned((1,), torch.int32).zero_()
-        self._number = 0  # that the counter comes to once the last hidden state has been posted
+        self._counter, self._done = (streams.pinned((1,), torch.int32).zero_() for _ in range(2))
+        self._number = 0  # of the last layer that was posted
+        self._waits = IntervalLog(streams)
         self._alone = 0  # of the parts, the first ones, that are the host's altogether
         self.moved_bytes = 0
         self.in_place_bytes = 0
@@ -79,7 +80,7 @@ class HostExperts:
 
     def start(self, jobs: Sequence[Job], payload: ExpertPayload, layer: FusedLayers) -> None:
         """Let the host run its part of these experts of the layer."""
-        self._lent.settle()
+        self.settle()
         self._source.expect([job.key for job in jobs])
         hidden = self._hidden.view(payload.hidden.shape, payload.hidden.dtype)
         self._streams.download(hidden, payload.hidden)
@@ -97,15 +98,17 @@ class HostExperts:
             self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
 
     def finish(self) -> int:
-        """Queue the device's parts, wait for the host and queue its outputs; the nanoseconds of the wait."""
+        """Queue the device's parts, and the host's outputs once they are there; nanoseconds waited for them.
+
+        Where the lane runs without Python the device waits, not this thread.
+        """
         parts, layer = self._parts, self._layer
         if layer is None:
             return self._lane.join()
         self._layer = None
         for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
             self._run_in_place(level[0], list(same), layer)
-        waited = self._lane.join()
-        self._give_back()
+        waited = self._follow() if self._held else self._lane.join()
         row = parts[0].batch.row
         alone = sum(len(part.batch.tokens) for part in parts[: self._alone])
         together = len(parts) - self._alone
@@ -138,6 +141,17 @@ class HostExperts:
         self._streams.upload(outputs, out)
         self._streams.finish()
         return perf_counter_ns() - start
+
+    def settle(self) -> None:
+        """Give back what is needed no more; the last layer is over, and so is the lane or nearly so."""
+        self._lent.settle()
+        if self._held:
+            self._lane.join()
+            self._give_back()
+
+    def waited_ns(self) -> int:
+        """Nanoseconds that the device has waited for the host, as far as is known."""
+        return self._waits.settle()
 
     def in_place_ns(self) -> int:
         """Nanoseconds that the device has read in place so far, as far as is known."""
@@ -208,7 +222,14 @@ class HostExperts:
     def _hand_over(self, lane: CompiledLane, parts: list[HostPart], hidden: torch.Tensor) -> None:
         self._number += 1
         self._streams.count(self._counter)
-        lane.post(parts, hidden[0], self._counter, self._number)
+        lane.post(parts, hidden[0], self._counter, self._done, self._number)
+
+    def _follow(self) -> int:
+        """Let the device wait for the lane."""
+        before = self._streams.computed()
+        self._streams.await_count(self._done, self._number)
+        self._waits.add(before, self._streams.computed())
+        return 0
 
     def _give_back(self) -> None:
         """Return the blobs that the lane has read without Python."""

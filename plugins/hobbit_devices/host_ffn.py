@@ -9,6 +9,7 @@ from hobbit.errors import DeviceError
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn, fits
 from hobbit_devices.host_kernels.few_tokens import few_tokens
 from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hobbit_devices.kernels.formats import ExpertFormat
 from hobbit_devices.torch_ffn import TorchFfn
 
@@ -21,10 +22,16 @@ class HostFfn:
     (F itself may be one); 0: there are no parts. Not for two threads at once: calls share their scratch.
     """
 
-    def __init__(self, layout: BlobLayout, quantizer: Quantizer, kernels: HostKernels | None = None) -> None:
+    def __init__(
+        self,
+        layout: BlobLayout,
+        quantizer: Quantizer,
+        kernels: HostKernels | None = None,
+        team: HostTeam | None = None,
+    ) -> None:
         self._layout = layout
         self._torch = TorchFfn(layout, quantizer)
-        self.compiled, self._few = _compiled(layout, kernels)
+        self.compiled, self._few = _compiled(layout, kernels, team)
         first = self.compiled or self._torch
         self.name, self.cut = first.name, first.cut
 
@@ -52,7 +59,9 @@ class HostFfn:
             raise ValueError(f"units {first} to {last} of an expert by {self.name}: it has {allowed}")
 
 
-def _compiled(layout: BlobLayout, kernels: HostKernels | None) -> tuple[CompiledFfn | None, int]:
+def _compiled(
+    layout: BlobLayout, kernels: HostKernels | None, team: HostTeam | None
+) -> tuple[CompiledFfn | None, int]:
     """The compiled expert, and up to how many tokens it is the faster one."""
     if kernels is not None:
         try:
@@ -60,5 +69,5 @@ def _compiled(layout: BlobLayout, kernels: HostKernels | None) -> tuple[Compiled
         except DeviceError:
             return None, 0
         if fits(format):
-            return CompiledFfn(kernels, format), few_tokens(format.up.bits)
+            return CompiledFfn(kernels, format, team), few_tokens(format.up.bits)
     return None, 0

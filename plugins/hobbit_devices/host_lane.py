@@ -13,13 +13,14 @@ import torch
 if TYPE_CHECKING:
     from hobbit_devices.host_kernels.compiled_lane import CompiledLane
     from hobbit_devices.host_kernels.host_kernels import HostKernels
+    from hobbit_devices.host_kernels.host_team import HostTeam
 
 
 class HostLane:
     """Runs work in order: on a thread of its own, or at once where the device is the host itself.
 
     `settle` is called first on that thread, to choose its cores. `kernels`, where there are any, are what
-    experts are computed with there; `compiled` runs one token's without Python.
+    experts are computed with there, by `team`; `compiled` runs one token's without Python.
     """
 
     def __init__(
@@ -27,9 +28,11 @@ class HostLane:
         threaded: bool,
         settle: Callable[[], None] | None = None,
         kernels: HostKernels | None = None,
+        team: HostTeam | None = None,
         compiled: CompiledLane | None = None,
     ) -> None:
         self.kernels = kernels
+        self.team = team
         self.compiled = compiled
         self._pool = ThreadPoolExecutor(1, "hobbit-host", settle) if threaded else None
         self._pending: list[Future[None]] = []
@@ -76,6 +79,8 @@ class HostLane:
             self._pool.shutdown(cancel_futures=True)
         if self.compiled is not None:
             self.compiled.close()
+        if self.team is not None:
+            self.team.close()
 
     def _timed(self, work: Callable[[], None]) -> None:
         start = perf_counter_ns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import torch
 
@@ -31,6 +32,7 @@ class InPlace:
         self._ring = ring
         self._build = build
         self._kernels: dict[tuple[int, int], Kernels] = {}
+        self._places: dict[int, tuple[int, int] | None] = {}
 
     @property
     def device(self) -> torch.device:
@@ -39,7 +41,7 @@ class InPlace:
 
     def reaches(self, blob: torch.Tensor) -> bool:
         """Whether the device can read this blob."""
-        return self._streams.mapped(blob) is not None
+        return self._place(blob) is not None
 
     def run(
         self, level: int, blobs: Sequence[torch.Tensor], x: torch.Tensor, out: torch.Tensor, first: int
@@ -49,19 +51,25 @@ class InPlace:
         All blobs are of this level, and such that `reaches` accepts.
         """
         start = 0
-        while start < len(blobs):
-            memory = blobs[start].untyped_storage().data_ptr()
-            stop = start + 1
-            while stop < len(blobs) and blobs[stop].untyped_storage().data_ptr() == memory:
-                stop += 1
-            places = [(blob.data_ptr() - memory) // ALIGNMENT for blob in blobs[start:stop]]
-            there = self._ring.upload(places + [0] * len(places))
-            slots, tokens = there.view(2, -1)
-            self._kernels_for(level, blobs[start]).run(x, slots, tokens, out[start:stop], first)
-            start = stop
+        for memory, same in groupby(map(self._place, blobs), key=_memory):
+            slots = [place[1] for place in same if place is not None]
+            count = len(slots)
+            there = self._ring.upload(slots + [0] * count)
+            kernels = self._kernels_for(level, memory, blobs[start])
+            kernels.run(x, there[:count], there[count:], out[start : start + count], first)
+            start += count
 
-    def _kernels_for(self, level: int, blob: torch.Tensor) -> Kernels:
-        key = level, blob.untyped_storage().data_ptr()
+    def _place(self, blob: torch.Tensor) -> tuple[int, int] | None:
+        """The piece of memory that a blob lies in, and the first of its slots there; blobs never move."""
+        address = blob.data_ptr()
+        if address not in self._places:
+            memory = blob.untyped_storage().data_ptr()
+            reached = self._streams.mapped(blob) is not None
+            self._places[address] = (memory, (address - memory) // ALIGNMENT) if reached else None
+        return self._places[address]
+
+    def _kernels_for(self, level: int, memory_at: int, blob: torch.Tensor) -> Kernels:
+        key = level, memory_at
         kernels = self._kernels.get(key)
         if kernels is None:
             memory = self._streams.mapped(blob)
@@ -71,3 +79,7 @@ class InPlace:
                 self._layouts[level], memory[:whole].view(-1, ALIGNMENT)
             )
         return kernels
+
+
+def _memory(place: tuple[int, int] | None) -> int:
+    return -1 if place is None else place[0]

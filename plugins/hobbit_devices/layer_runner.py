@@ -61,6 +61,14 @@ class LayerRunner:
         """Nanoseconds that took, as far as is known."""
         return self.host.in_place_ns()
 
+    def waited_ns(self) -> int:
+        """Nanoseconds that the device has waited for the host, as far as is known."""
+        return self.host.waited_ns()
+
+    def end_pass(self) -> None:
+        """Everything that was queued is done."""
+        self.host.settle()
+
     def shares(self, level: int) -> InPlace | None:
         """What reads experts of this level in the host's memory, if host and device can share them.
 

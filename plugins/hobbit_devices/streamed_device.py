@@ -173,6 +173,7 @@ class StreamedDevice:
     def end_pass(self, tokens: int) -> None:
         """Wait for what is still being computed, so that the clock can be read."""
         self._streams.finish()
+        self._runner.end_pass()
 
     def now_ns(self) -> int:
         """See `Device`: the wall clock since the device was built."""
@@ -184,7 +185,7 @@ class StreamedDevice:
         report = DeviceReport(
             simulated=False,
             now_ns=self.now_ns(),
-            stall_ns=self._stalls.settle() + self._host_stall_ns,
+            stall_ns=self._lost(),
             busy_ns={"link": 0, "host": self._lane.busy_ns},
             moved_bytes={"link": 0, "host": 0},
         )
@@ -243,9 +244,14 @@ class StreamedDevice:
         if before is not None:
             self._stalls.add(before, self._streams.computed())
 
+    def _lost(self) -> int:
+        """Nanoseconds lost to waiting so far, as far as is known."""
+        waited = self._stalls.settle() + self._host_stall_ns
+        return waited if self._queue is None else waited + self._runner.waited_ns()
+
     def _newly_lost(self) -> int:
         """Nanoseconds lost that became known since the last call."""
-        lost = self._stalls.settle() + self._host_stall_ns
+        lost = self._lost()
         lost, self._told_ns = lost - self._told_ns, lost
         return lost
 

@@ -12,6 +12,7 @@ from hobbit_devices.fused_layer import FusedLayers
 from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.host_kernels import FEW_TOKENS
 from hobbit_devices.host_kernels.compiled_lane import CompiledLane
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.in_place import InPlace
 from hobbit_devices.kernels.reference import ReferenceKernels
@@ -68,6 +69,8 @@ class StandIn(TorchComponent):
         costs = GpuCosts(self.costs(context), context, decode_gb_s=1.0, compiled=compiled)
         calibration = None if context.deterministic else Calibration(costs, context.notes)
         pages = LockedPages(context.shape, context.notes)
-        compiled = CompiledLane(self.kernels, [0], check=bool) if self.kernels else None
-        lane = HostLane(True, kernels=self.kernels, compiled=compiled)
+        lane = HostLane(True)
+        if self.kernels:
+            team = HostTeam(self.kernels, [0, 0])
+            lane = HostLane(True, None, self.kernels, team, CompiledLane(self.kernels, team, check=bool))
         return StreamedDevice(CPU, costs, streams, lane, choose, calibration, pages)

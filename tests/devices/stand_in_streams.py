@@ -134,6 +134,15 @@ class StandInStreams:
     def count(self, counter: torch.Tensor) -> None:
         self.put(lambda: counter.add_(1))
 
+    def await_count(self, counter: torch.Tensor, number: int) -> None:
+        def wait() -> None:
+            until = perf_counter_ns() + PATIENCE * 10**9
+            while int(counter) - number < 0:
+                assert perf_counter_ns() < until, "a counter never came to its number"
+                sleep(1e-5)
+
+        self.put(wait)
+
     def mapped(self, blob: torch.Tensor) -> torch.Tensor | None:
         storage = blob.untyped_storage()
         return torch.empty(0, dtype=torch.uint8).set_(storage) if self.direct(blob) else None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hobbit_devices.kernels.formats import ExpertFormat
 
 CUT = 16
@@ -29,19 +30,19 @@ class CompiledFfn:
     """down_proj (silu(gate) * up) in float32 throughout, from blobs of one format, one call at a time.
 
     `cut`: units of F that a part begins and ends at; 0: there are no parts (int2, whose bytes hold units
-    that lie far apart). `units` is F. `threads` (0: as many as torch has on the calling thread) share them.
+    that lie far apart). `units` is F. Without a `team` the caller computes alone.
     """
 
     name = "host kernel"
 
-    def __init__(self, kernels: HostKernels, format: ExpertFormat, threads: int = 0) -> None:
+    def __init__(self, kernels: HostKernels, format: ExpertFormat, team: HostTeam | None = None) -> None:
         self._kernels = kernels
         self._expert = Expert.of(format)
         self._pointer = ctypes.pointer(self._expert)
         self.units = format.ffn
-        self._threads = threads
+        self._team = team
         groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
-        self._room = format.ffn + max(groups, default=0)
+        self._room = format.ffn + sum(groups)
         self._scratch = self._wide = torch.empty(0)
         self.cut = 0 if format.down.bits == 2 else max(CUT, format.down.group)
 
@@ -61,6 +62,7 @@ class CompiledFfn:
         if len(self._scratch) < tokens * self._room:
             self._scratch = torch.empty(tokens * self._room)
         self._kernels.expert(
+            None if self._team is None else self._team.address,
             self._expert,
             blob.data_ptr(),
             tokens,
@@ -68,7 +70,6 @@ class CompiledFfn:
             self._scratch.data_ptr(),
             out.data_ptr(),
             units or (0, self.units),
-            self._threads or torch.get_num_threads(),
         )
 
     def _widened(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from hobbit.errors import DeviceError
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
 from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
+from hobbit_devices.host_kernels.host_team import HostTeam
 
 MOST_PARTS = 64
 """Experts of one layer at most, as in the C file."""
@@ -37,10 +38,11 @@ class Layer(ctypes.Structure):
 
     _fields_ = (
         ("counter", ctypes.c_void_p),
+        ("done", ctypes.c_void_p),
         ("hidden", ctypes.c_void_p),
         ("x", ctypes.c_void_p),
         ("width", ctypes.c_int64),
-        ("from", ctypes.c_int32),
+        ("number", ctypes.c_int32),
         ("dtype", ctypes.c_int32),
         ("count", ctypes.c_int32),
     )
@@ -59,12 +61,13 @@ class HostPart:
 class CompiledLane:
     """Runs layers one at a time, without Python: `post`, then `join`. Raises DeviceError without a thread.
 
-    Its team is bound to `processors`. A layer starts when `counter`, int32 [1] in host memory, has come to
-    the number given: the device raises it behind the hidden state. `check` is called every second that a
+    It computes with `team`, which it has for itself meanwhile. A layer has a number, one more than the last.
+    It starts when `counter`, int32 [1] in host memory, has come to that: the device raises it behind the
+    hidden state. When it is over, `done`, int32 [1], comes to it. `check` is called every second that a
     `join` waits, and raises if there is nothing to wait for.
     """
 
-    def __init__(self, kernels: HostKernels, processors: Sequence[int], check: Callable[[], object]) -> None:
+    def __init__(self, kernels: HostKernels, team: HostTeam, check: Callable[[], object]) -> None:
         library = self._library = kernels.library
         library.hobbit_lane_open.restype = ctypes.c_void_p
         library.hobbit_lane_busy_ns.restype = ctypes.c_int64
@@ -73,9 +76,8 @@ class CompiledLane:
         self._layer = Layer()
         self._x = torch.empty(0)
         self._kept: object = None  # what the thread reads by address
-        numbers = (ctypes.c_int32 * len(processors))(*processors)
         self._lane: ctypes.c_void_p | None = ctypes.c_void_p(
-            library.hobbit_lane_open(numbers, ctypes.c_int32(len(processors)))
+            library.hobbit_lane_open(ctypes.c_void_p(team.address))
         )
         if not self._lane:
             raise DeviceError("the system allows no thread for experts on the host")
@@ -83,9 +85,14 @@ class CompiledLane:
     most = MOST_PARTS
 
     def post(
-        self, parts: Sequence[HostPart], hidden: torch.Tensor, counter: torch.Tensor, number: int
+        self,
+        parts: Sequence[HostPart],
+        hidden: torch.Tensor,
+        counter: torch.Tensor,
+        done: torch.Tensor,
+        number: int,
     ) -> None:
-        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d] once `counter` is at `number`."""
+        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d]; the last one has been joined."""
         if len(self._x) < hidden.numel():
             self._x = torch.empty(hidden.numel())
         for place, part in enumerate(parts):
@@ -94,9 +101,9 @@ class CompiledLane:
                 expert, part.blob.data_ptr(), scratch, part.out.data_ptr(), 0, part.units
             )
         dtype = DTYPES.index(str(hidden.dtype).removeprefix("torch."))
-        addresses = counter.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
+        addresses = counter.data_ptr(), done.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
         self._layer = Layer(*addresses, hidden.numel(), number, dtype, len(parts))
-        self._kept = parts, hidden, counter
+        self._kept = parts, hidden, counter, done
         self._library.hobbit_lane_post(self._lane, ctypes.byref(self._layer), self._parts)
 
     def join(self) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from hobbit.errors import DeviceError
 
+HEADERS = Path(__file__).parent
+
 COMMANDS = ("cc", "gcc", "clang")
 
-FLAGS = ("-O3", "-fopenmp", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
+FLAGS = ("-O3", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
 
 MACHINE = (
     (
@@ -54,10 +56,14 @@ class Compiler:
         raise CompilerError(f"no C compiler: {wanted}")
 
     def compile(self, sources: Sequence[Path], library: Path) -> None:
-        """Make a shared library of C files, for this machine. Raises CompilerError with what it says."""
+        """Make a shared library for this machine of C files and those in HEADERS.
+
+        Raises CompilerError with what the compiler says.
+        """
+        files = [f"-I{HEADERS}", *map(str, sources), "-o", str(library), "-lm"]
         for number, machine in enumerate(MACHINE, 1):
             try:
-                _run([*self.command, *FLAGS, *machine, *map(str, sources), "-o", str(library), "-lm"])
+                _run([*self.command, *FLAGS, *machine, *files])
             except CompilerError:
                 if number == len(MACHINE):
                     raise

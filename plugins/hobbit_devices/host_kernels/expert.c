@@ -7,213 +7,51 @@
    Bits: a row is summed by one thread in one order, whatever the number of threads or tokens. That order is
    the compiler's: `omp simd` lets it add as suits the machine's vectors. */
 
-#include <math.h>
-#include <omp.h>
-#include <stdint.h>
-#include <string.h>
+#include "products.h"
+#include "team.h"
 
 enum { MOST_ROWS = 32 }; /* that a thread takes at a time: few, so that a slow core keeps nobody waiting */
 enum { SHARES = 8 };     /* of the rows that a thread takes at least, where there are few of them */
-enum { FOUR = 4 };       /* tokens that share the widening of a weight; what is left over goes one by one */
-
-enum { BFLOAT16, FLOAT16, FLOAT32 };
-
-/* A matrix [rows, columns] of the blob: byte offsets of its parts, as PackedMatrix in kernels/formats.py has
-   them. `bits` is 0 for native weights; 8 has a scale a row; 4 and 2 a scale and a shift per `group` columns,
-   and a byte of theirs holds the rows that lie rows * bits / 8 apart. */
-typedef struct {
-    int64_t rows, columns, data, scale, shift;
-    int32_t bits, group;
-} parts;
-
-/* `up` [2F, d], gate rows first, and `down` [d, F]. Native weights, scales and shifts are of `dtype`. */
-typedef struct {
-    parts up, down;
-    int32_t dtype;
-} expert;
-
-typedef struct {
-    const uint8_t *data, *scale, *shift;
-    int64_t rows, columns;
-    int32_t bits, group, dtype;
-} matrix;
-
-static matrix in_blob(const uint8_t *blob, const parts *p, int32_t dtype) {
-    return (matrix){
-        .data = blob + p->data, .scale = blob + p->scale, .shift = blob + p->shift, .rows = p->rows,
-        .columns = p->columns, .bits = p->bits, .group = p->group, .dtype = dtype,
-    };
-}
-
-static int is_packed(const matrix *m) { return m->bits == 4 || m->bits == 2; }
-
-static inline float from_bits(uint32_t bits) {
-    return ((union {uint32_t bits; float value;}){bits}).value;
-}
-
-static inline float bfloat16(uint16_t bits) { return from_bits((uint32_t)bits << 16); }
-
-static inline float float16(uint16_t bits) {
-    /* The biases of the exponents differ by 112; subnormals come out right. No weight is infinite. */
-    float size = from_bits((uint32_t)(bits & 0x7fff) << 13) * 0x1p112f;
-    return bits & 0x8000 ? -size : size;
-}
-
-static inline float float32(float value) { return value; }
-static inline float int8(int8_t value) { return value; }
-
-static inline float number(const uint8_t *values, int64_t index, int32_t dtype) {
-    if (dtype == BFLOAT16) return bfloat16(((const uint16_t *)values)[index]);
-    if (dtype == FLOAT16) return float16(((const uint16_t *)values)[index]);
-    return ((const float *)values)[index];
-}
 
 void hobbit_widen(const uint8_t *values, int64_t count, int32_t dtype, float *out) {
     for (int64_t i = 0; i < count; i++) out[i] = number(values, i, dtype);
 }
 
-static float gated(float gate, float up) { return gate / (1 + expf(-gate)) * up; }
+/* ---- the expert: its loops are shared out among a team ---- */
 
-/* ---- native and int8: two rows at a time, so that one addition need not wait for the last ---- */
+typedef struct {
+    matrix up, down;
+    int64_t tokens, first, last;
+    const float *x;
+    float *h, *up_totals, *down_totals, *y;
+} job;
 
-/* sums[t][0..1] = the rows `a` and `b` of m times x[t], columns from..to, for one token or four. */
-#define TWO_ROWS(TYPE, WIDEN)                                                                                \
-    static void two_rows_##WIDEN(const matrix *m, int64_t a, int64_t b, int tokens, const float *x,          \
-                                 int64_t from, int64_t to, float (*sums)[2]) {                               \
-        const TYPE *row_a = (const TYPE *)m->data + a * m->columns;                                          \
-        const TYPE *row_b = (const TYPE *)m->data + b * m->columns;                                          \
-        const float *x1 = x + m->columns, *x2 = x1 + m->columns, *x3 = x2 + m->columns;                      \
-        float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;                                \
-        if (tokens < FOUR) {                                                                                 \
-            _Pragma("omp simd reduction(+ : a0, b0)")                                                        \
-            for (int64_t k = from; k < to; k++) {                                                            \
-                a0 += WIDEN(row_a[k]) * x[k];                                                                \
-                b0 += WIDEN(row_b[k]) * x[k];                                                                \
-            }                                                                                                \
-            sums[0][0] = a0, sums[0][1] = b0;                                                                \
-            return;                                                                                          \
-        }                                                                                                    \
-        _Pragma("omp simd reduction(+ : a0, a1, a2, a3, b0, b1, b2, b3)")                                    \
-        for (int64_t k = from; k < to; k++) {                                                                \
-            const float wa = WIDEN(row_a[k]), wb = WIDEN(row_b[k]);                                          \
-            a0 += wa * x[k], a1 += wa * x1[k], a2 += wa * x2[k], a3 += wa * x3[k];                           \
-            b0 += wb * x[k], b1 += wb * x1[k], b2 += wb * x2[k], b3 += wb * x3[k];                           \
-        }                                                                                                    \
-        sums[0][0] = a0, sums[1][0] = a1, sums[2][0] = a2, sums[3][0] = a3;                                  \
-        sums[0][1] = b0, sums[1][1] = b1, sums[2][1] = b2, sums[3][1] = b3;                                  \
-    }
+static int64_t groups_of(const matrix *m) { return is_packed(m) ? m->columns / m->group : 0; }
 
-TWO_ROWS(uint16_t, bfloat16)
-TWO_ROWS(uint16_t, float16)
-TWO_ROWS(float, float32)
-TWO_ROWS(int8_t, int8)
-
-static void two_rows(const matrix *m, int64_t a, int64_t b, int tokens, const float *x, int64_t from,
-                     int64_t to, float (*sums)[2]) {
-    if (m->bits == 8) {
-        two_rows_int8(m, a, b, tokens, x, from, to, sums);
-        const float scale_a = number(m->scale, a, m->dtype), scale_b = number(m->scale, b, m->dtype);
-        for (int t = 0; t < tokens; t++) sums[t][0] *= scale_a, sums[t][1] *= scale_b;
-    } else if (m->dtype == BFLOAT16) {
-        two_rows_bfloat16(m, a, b, tokens, x, from, to, sums);
-    } else if (m->dtype == FLOAT16) {
-        two_rows_float16(m, a, b, tokens, x, from, to, sums);
-    } else {
-        two_rows_float32(m, a, b, tokens, x, from, to, sums);
-    }
-}
-
-/* ---- int4 and int2: all rows of a byte at a time ---- */
-
-/* What a register holds: compilers take wider vectors apart badly, at a tenth of the speed. A group is whole
-   ones, 16 numbers at least. */
-#if defined(__AVX512F__)
-enum { LANES = 16, REGISTERS = 32 };
-#elif defined(__AVX2__)
-enum { LANES = 8, REGISTERS = 16 };
-#else
-enum { LANES = 4, REGISTERS = 16 };
-#endif
-typedef float floats __attribute__((vector_size(4 * LANES)));
-typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-
-/* sums[t][p] = plane p of stored row `row` times x[t], columns from..to, whole groups. A weight being
-   scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the sums of x. */
-#define PLANES_OF(BITS, TOKENS)                                                                              \
-    static void planes_int##BITS##_##TOKENS(const matrix *m, int64_t row, const float *x,                    \
-                                            const float *totals, int64_t from, int64_t to,                   \
-                                            float (*sums)[4]) {                                              \
-        enum { PLANES = 8 / BITS, MASK = (1 << BITS) - 1 };                                                  \
-        const int64_t apart = m->rows / PLANES, groups = m->columns / m->group;                              \
-        const uint8_t *data = m->data + row * m->columns;                                                    \
-        floats products[TOKENS][PLANES] = {{{0}}};                                                           \
-        float shifts[TOKENS][PLANES] = {{0}};                                                                \
-        for (int64_t g = from / m->group; g < to / m->group; g++) {                                          \
-            floats part[TOKENS][PLANES] = {{{0}}};                                                           \
-            for (int64_t k = g * m->group; k < (g + 1) * m->group; k += LANES) {                             \
-                floats values[TOKENS];                                                                       \
-                ints bytes;                                                                                  \
-                for (int t = 0; t < TOKENS; t++) memcpy(&values[t], x + t * m->columns + k, sizeof *values); \
-                for (int l = 0; l < LANES; l++) bytes[l] = data[k + l];                                      \
-                for (int p = 0; p < PLANES; p++) {                                                           \
-                    const floats weights = __builtin_convertvector(bytes >> p * BITS & MASK, floats);        \
-                    for (int t = 0; t < TOKENS; t++) part[t][p] += weights * values[t];                      \
-                }                                                                                            \
-            }                                                                                                \
-            for (int p = 0; p < PLANES; p++) {                                                               \
-                const int64_t at = (row + p * apart) * groups + g;                                           \
-                const float scale = number(m->scale, at, m->dtype), shift = number(m->shift, at, m->dtype);  \
-                for (int t = 0; t < TOKENS; t++) {                                                           \
-                    products[t][p] += part[t][p] * scale;                                                    \
-                    shifts[t][p] += totals[t * groups + g] * shift;                                          \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
-        for (int t = 0; t < TOKENS; t++)                                                                     \
-            for (int p = 0; p < PLANES; p++) {                                                               \
-                sums[t][p] = -shifts[t][p];                                                                  \
-                for (int l = 0; l < LANES; l++) sums[t][p] += products[t][p][l];                             \
-            }                                                                                                \
-    }
-
-PLANES_OF(4, 1)
-PLANES_OF(4, 4)
-PLANES_OF(2, 1)
-
-static void planes(const matrix *m, int64_t row, int tokens, const float *x, const float *totals,
-                   int64_t from, int64_t to, float (*sums)[4]) {
-    if (m->bits == 4 && tokens == FOUR && REGISTERS == 32) { /* int2 would want more of them than there are */
-        planes_int4_4(m, row, x, totals, from, to, sums);
-        return;
-    }
-    for (int t = 0; t < tokens; t++, x += m->columns, totals += m->columns / m->group)
-        if (m->bits == 4)
-            planes_int4_1(m, row, x, totals, from, to, sums + t);
-        else
-            planes_int2_1(m, row, x, totals, from, to, sums + t);
-}
-
-/* ---- the expert: each of these is shared out among a team of threads ---- */
-
-static int64_t at_a_time(int64_t steps, int64_t most) {
-    const int64_t share = steps / ((int64_t)omp_get_num_threads() * SHARES);
+static int64_t at_a_time(const team *t, int64_t steps, int64_t most) {
+    const int64_t share = steps / ((int64_t)hobbit_team_size(t) * SHARES);
     return share < 1 ? 1 : share < most ? share : most;
 }
 
-/* totals[t, g] = the sum of x[t] over group g, for the groups in columns from..to; for packed weights. */
-static void totals_of(const matrix *m, int64_t tokens, const float *x, int64_t from, int64_t to,
-                      float *totals) {
-    if (!is_packed(m)) return;
-    const int64_t groups = m->columns / m->group;
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t t = 0; t < tokens; t++)
-        for (int64_t g = from / m->group; g < to / m->group; g++) {
-            const float *values = x + t * m->columns + g * m->group;
-            float sum = 0;
+/* totals[i] = the sum of x over a group of columns, token by token; for packed weights. */
+static void totals_of(const matrix *m, const float *x, float *totals, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) {
+        const float *values = x + i * m->group;
+        float sum = 0;
 #pragma omp simd reduction(+ : sum)
-            for (int32_t k = 0; k < m->group; k++) sum += values[k];
-            totals[t * groups + g] = sum;
-        }
+        for (int32_t k = 0; k < m->group; k++) sum += values[k];
+        totals[i] = sum;
+    }
+}
+
+static void sum_x(const void *what, int64_t from, int64_t to) {
+    const job *j = what;
+    totals_of(&j->up, j->x, j->up_totals, from, to);
+}
+
+static void sum_h(const void *what, int64_t from, int64_t to) {
+    const job *j = what;
+    totals_of(&j->down, j->h, j->down_totals, from, to);
 }
 
 static int together(int64_t left) { return left < FOUR ? 1 : FOUR; } /* tokens, where so many are left */
@@ -236,17 +74,14 @@ static void units_of(const matrix *up, int64_t row, int tokens, const float *x, 
     }
 }
 
-/* h [T, F] = silu(gate x) * (up x), units first..last. */
-static void hidden_of(const matrix *up, int64_t tokens, const float *x, const float *totals, float *h,
-                      int64_t first, int64_t last) {
-    const int64_t units = up->rows / 2, until = up->bits == 2 ? last / 2 : last;
-    const int64_t groups = is_packed(up) ? up->columns / up->group : 0;
-    const int64_t chunk = at_a_time(until - first, MOST_ROWS);
-#pragma omp for schedule(dynamic, chunk)
-    for (int64_t row = first; row < until; row++)
-        for (int64_t t = 0, count; t < tokens; t += count) {
-            count = together(tokens - t);
-            units_of(up, row, count, x + t * up->columns, totals + t * groups, h + t * units);
+/* h [T, F] = silu(gate x) * (up x), stored rows from..to. */
+static void hidden_of(const void *what, int64_t from, int64_t to) {
+    const job *j = what;
+    const int64_t d = j->up.columns, groups = groups_of(&j->up), units = j->up.rows / 2;
+    for (int64_t row = from; row < to; row++)
+        for (int64_t t = 0, count; t < j->tokens; t += count) {
+            count = together(j->tokens - t);
+            units_of(&j->up, row, count, j->x + t * d, j->up_totals + t * groups, j->h + t * units);
         }
 }
 
@@ -267,33 +102,34 @@ static void values_of(const matrix *down, int64_t row, int tokens, const float *
         for (int p = 0; p < 8 / down->bits; p++) y[t * d + row + p * (d * down->bits / 8)] = sums[t][p];
 }
 
-/* y [T, d] = down h, columns first..last. */
-static void outputs_of(const matrix *down, int64_t tokens, const float *h, const float *totals, float *y,
-                       int64_t first, int64_t last) {
-    const int64_t packed = is_packed(down), step = packed ? 1 : 2;
-    const int64_t stored = packed ? down->rows * down->bits / 8 : down->rows;
-    const int64_t groups = packed ? down->columns / down->group : 0;
-    const int64_t chunk = at_a_time(stored / step, MOST_ROWS / 4);
-#pragma omp for schedule(dynamic, chunk)
-    for (int64_t row = 0; row < stored; row += step)
-        for (int64_t t = 0, count; t < tokens; t += count) {
-            const float *here = h + t * down->columns;
-            count = together(tokens - t);
-            values_of(down, row, count, here, totals + t * groups, y + t * down->rows, first, last);
+/* y [T, d] = down h, columns first..last: packed rows one by one, others in twos. */
+static void outputs_of(const void *what, int64_t from, int64_t to) {
+    const job *j = what;
+    const matrix *down = &j->down;
+    const int64_t step = is_packed(down) ? 1 : 2, groups = groups_of(down);
+    for (int64_t row = from * step; row < to * step && row < down->rows; row += step)
+        for (int64_t t = 0, count; t < j->tokens; t += count) {
+            count = together(j->tokens - t);
+            values_of(down, row, count, j->h + t * down->columns, j->down_totals + t * groups,
+                      j->y + t * down->rows, j->first, j->last);
         }
 }
 
 /* y [T, d] = what the units first..last give of the expert's output for x [T, d]. They are multiples of the
-   group for int4, 0 and F for int2. `scratch` has room for T * (F + max(d / up.group, F / down.group)). */
-void hobbit_expert(const expert *e, const uint8_t *blob, int64_t tokens, const float *x, float *scratch,
-                   float *y, int64_t first, int64_t last, int32_t threads) {
-    const matrix up = in_blob(blob, &e->up, e->dtype), down = in_blob(blob, &e->down, e->dtype);
-    float *const h = scratch, *const totals = scratch + tokens * down.columns;
-#pragma omp parallel num_threads(threads)
-    {
-        totals_of(&up, tokens, x, 0, up.columns, totals);
-        hidden_of(&up, tokens, x, totals, h, first, last);
-        totals_of(&down, tokens, h, first, last, totals);
-        outputs_of(&down, tokens, h, totals, y, first, last);
-    }
+   group for int4, 0 and F for int2. `scratch` has room for T * (F + d / up.group + F / down.group). */
+void hobbit_expert(team *t, const expert *e, const uint8_t *blob, int64_t tokens, const float *x,
+                   float *scratch, float *y, int64_t first, int64_t last) {
+    job j = {
+        .up = in_blob(blob, &e->up, e->dtype), .down = in_blob(blob, &e->down, e->dtype),
+        .tokens = tokens, .first = first, .last = last, .x = x, .h = scratch, .y = y,
+    };
+    const int64_t ups = tokens * groups_of(&j.up), downs = tokens * groups_of(&j.down);
+    const int64_t until = j.up.bits == 2 ? last / 2 : last, d = j.down.rows;
+    const int64_t rows = is_packed(&j.down) ? d * j.down.bits / 8 : (d + 1) / 2;
+    j.up_totals = scratch + tokens * j.down.columns;
+    j.down_totals = j.up_totals + ups;
+    if (ups) hobbit_team_run(t, sum_x, &j, 0, ups, at_a_time(t, ups, ups));
+    hobbit_team_run(t, hidden_of, &j, first, until, at_a_time(t, until - first, MOST_ROWS));
+    if (downs) hobbit_team_run(t, sum_h, &j, 0, downs, at_a_time(t, downs, downs));
+    hobbit_team_run(t, outputs_of, &j, 0, rows, at_a_time(t, rows, MOST_ROWS / 4));
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from pathlib import Path
 
 from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
@@ -44,10 +43,9 @@ class Expert(ctypes.Structure):
 
 
 class HostKernels:
-    """The library made of `expert.c`. It has no state: threads may call it at the same time.
+    """The library made of the C files. It has no state: threads may call it at the same time.
 
-    Its teams of threads are OpenMP's: one for each thread that calls, on the cores which that one was bound
-    to at its first call. Raises OSError if the library cannot be loaded.
+    Raises OSError if the library cannot be loaded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,14 +53,14 @@ class HostKernels:
         self._expert = self.library.hobbit_expert
         pointer, count = ctypes.c_void_p, ctypes.c_int64
         self._expert.argtypes = (
-            *(ctypes.POINTER(Expert), pointer, count, pointer, pointer, pointer),
-            *(count, count, ctypes.c_int32),
+            *(pointer, ctypes.POINTER(Expert), pointer, count, pointer, pointer, pointer),
+            *(count, count),
         )
         self._expert.restype = None
-        self._process = os.getpid()
 
     def expert(
         self,
+        team: int | None,
         expert: Expert,
         blob: int,
         tokens: int,
@@ -70,9 +68,6 @@ class HostKernels:
         scratch: int,
         y: int,
         units: tuple[int, int],
-        threads: int,
     ) -> None:
         """`hobbit_expert`: addresses of host memory, of the sizes that the C file wants."""
-        if os.getpid() != self._process:
-            threads = 1  # a fork has the parent's records of its team, but none of its threads
-        self._expert(expert, blob, tokens, x, scratch, y, *units, threads)
+        self._expert(team, expert, blob, tokens, x, scratch, y, *units)

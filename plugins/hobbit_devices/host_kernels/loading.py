@@ -13,16 +13,16 @@ from hobbit_devices.host_kernels.library_cache import LibraryCache, cache_folder
 from hobbit_devices.host_kernels.self_check import check
 
 SOURCE = Path(__file__).parent / "expert.c"
-LANE = Path(__file__).parent / "lane.c"
+OTHERS = tuple(SOURCE.with_name(name) for name in ("lane.c", "team.c"))
+HEADERS = tuple(SOURCE.with_name(name) for name in ("products.h", "team.h"))
 
 
 def load(source: Path = SOURCE) -> tuple[HostKernels | None, str | None]:
     """The kernels, from the user's cache or compiled now (a second or so), or None and why."""
     try:
         compiler = Compiler.find()
-        key = sha256(source.read_bytes() + LANE.read_bytes() + compiler.fingerprint().encode()).hexdigest()[
-            :16
-        ]
+        made_of = b"".join(path.read_bytes() for path in (source, *OTHERS, *HEADERS))
+        key = sha256(made_of + compiler.fingerprint().encode()).hexdigest()[:16]
         cache = LibraryCache(cache_folder(), key)
         return _cached(cache) or _made(compiler, source, cache), None
     except (DeviceError, OSError) as error:
@@ -40,7 +40,7 @@ def _cached(cache: LibraryCache) -> HostKernels | None:
 
 def _made(compiler: Compiler, source: Path, cache: LibraryCache) -> HostKernels:
     with cache.workplace() as library:
-        compiler.compile((source, LANE), library)
+        compiler.compile((source, *OTHERS), library)
         kernels = _checked(library)
         cache.keep(library)
         return kernels

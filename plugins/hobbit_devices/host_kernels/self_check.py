@@ -25,7 +25,7 @@ def check(kernels: HostKernels) -> None:
         format, blob = _random_expert(bits, getattr(torch, dtype))
         x = torch.linspace(-1, 1, TOKENS * HIDDEN).view(TOKENS, HIDDEN)
         found = torch.full_like(x, torch.nan)
-        CompiledFfn(kernels, format, threads=1)(x, blob, found)
+        CompiledFfn(kernels, format)(x, blob, found)
         up, down = (decode(blob, m, getattr(torch, dtype), torch.float64) for m in (format.up, format.down))
         gate, other = linear(x.double(), up).chunk(2, dim=-1)
         exact = linear(silu(gate) * other, down)

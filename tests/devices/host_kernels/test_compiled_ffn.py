@@ -11,6 +11,7 @@ import pytest
 import torch
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn, fits
 from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,7 +47,9 @@ def run(
     threads: int = 1,
 ) -> torch.Tensor:
     out = unwritten(x.float())
-    CompiledFfn(kernels, stored.format, threads)(x, stored.blob, out, units)
+    team = HostTeam(kernels, [0] * threads)
+    CompiledFfn(kernels, stored.format, team)(x, stored.blob, out, units)
+    team.close()
     return out
 
 
@@ -131,7 +134,10 @@ def test_two_lanes_at_once_do_not_meet(kernels: HostKernels) -> None:
     lanes = [Stored("int4", ffn=96), Stored("int4", ffn=320)]
 
     def serve(number: int) -> None:
-        ffn, x = CompiledFfn(kernels, lanes[number].format, threads=2), lanes[number].tokens(2)
+        ffn, x = (
+            CompiledFfn(kernels, lanes[number].format, HostTeam(kernels, [0, 0])),
+            lanes[number].tokens(2),
+        )
         for _ in range(50):
             out = unwritten(x)
             ffn(x, lanes[number].blob, out)
@@ -152,10 +158,15 @@ def test_two_lanes_at_once_do_not_meet(kernels: HostKernels) -> None:
 def test_a_fork_computes_alone(kernels: HostKernels) -> None:
     stored = Stored("native")
     x = stored.tokens(1)
-    expected = run(kernels, stored, x, threads=2)  # leaves a team behind, which the child does not have
+    team = HostTeam(kernels, [0, 0])  # whose threads the child does not have
+    ffn = CompiledFfn(kernels, stored.format, team)
+    expected, found = unwritten(x.float()), unwritten(x.float())
+    ffn(x, stored.blob, expected)
     child = os.fork()
     if not child:
-        os._exit(0 if torch.equal(run(kernels, stored, x, threads=2), expected) else 1)
+        ffn(x, stored.blob, found)
+        team.close()
+        os._exit(0 if torch.equal(found, expected) else 1)
     until = time.monotonic() + 30
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
         time.sleep(0.01)

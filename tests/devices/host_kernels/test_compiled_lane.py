@@ -9,6 +9,7 @@ import pytest
 import torch
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
 from hobbit_devices.host_kernels.compiled_lane import CompiledLane, HostPart
+from hobbit_devices.host_kernels.host_team import HostTeam
 from hobbit_devices.host_kernels.loading import load
 from hobbit_devices.kernels.formats import ExpertFormat
 
@@ -33,16 +34,19 @@ def stuck() -> None:
 def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompiledLane]:
     monkeypatch.setattr("hobbit_devices.host_kernels.compiled_lane.PATIENCE_NS", 5 * 10**7)
     assert KERNELS is not None
-    lane = CompiledLane(KERNELS, [0], check=stuck)
+    team = HostTeam(KERNELS, [0, 0])
+    lane = CompiledLane(KERNELS, team, check=stuck)
     yield lane
     lane.abandon()
     lane.close()
     lane.close()
+    team.close()
+    team.close()
 
 
 def parts(experts: Experts, level: int, outputs: torch.Tensor) -> list[HostPart]:
     assert KERNELS is not None
-    ffn = CompiledFfn(KERNELS, ExpertFormat.of(experts.layouts[level]), threads=1)
+    ffn = CompiledFfn(KERNELS, ExpertFormat.of(experts.layouts[level]))
     return [
         HostPart(ffn, experts.store.blob(ExpertKey(0, expert, level)), ffn.units, out)
         for expert, out in enumerate(outputs)
@@ -52,22 +56,22 @@ def parts(experts: Experts, level: int, outputs: torch.Tensor) -> list[HostPart]
 @pytest.mark.parametrize("level", [0, 1])
 def test_it_gives_what_a_call_gives(experts: Experts, lane: CompiledLane, level: int) -> None:
     found, right = torch.empty(3, 64), torch.empty(3, 64)
-    counter = torch.zeros(1, dtype=torch.int32)
+    counter, done = torch.zeros(2, dtype=torch.int32)[:, None].unbind()
     for number, hidden in enumerate(experts.hidden, 1):
         posted = parts(experts, level, found)
-        lane.post(posted, hidden, counter, number)
+        lane.post(posted, hidden, counter, done, number)
         counter += 1
         lane.join()
         for part, out in zip(posted, right, strict=True):
             part.ffn(hidden[None], part.blob, out[None])
-        assert torch.equal(found, right)
+        assert torch.equal(found, right) and int(done) == number
     assert lane.busy_ns > 0
 
 
 def test_it_waits_for_the_hidden_state(experts: Experts, lane: CompiledLane) -> None:
     found = torch.full((1, 64), torch.nan)
-    counter = torch.zeros(1, dtype=torch.int32)
-    lane.post(parts(experts, 0, found), experts.hidden[0], counter, 1)
+    counter, done = torch.zeros(2, dtype=torch.int32)[:, None].unbind()
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, done, 1)
     with pytest.raises(Stuck):
         lane.join()
     assert found.isnan().all()
@@ -78,21 +82,21 @@ def test_it_waits_for_the_hidden_state(experts: Experts, lane: CompiledLane) -> 
 
 def test_what_nobody_wants_ends_without_it(experts: Experts, lane: CompiledLane) -> None:
     found = torch.full((1, 64), torch.nan)
-    counter = torch.zeros(1, dtype=torch.int32)
-    lane.post(parts(experts, 0, found), experts.hidden[0], counter, NEVER)
+    counter, done = torch.zeros(2, dtype=torch.int32)[:, None].unbind()
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, done, NEVER)
     lane.abandon()
-    assert found.isnan().all()
-    lane.post(parts(experts, 0, found), experts.hidden[0], counter, 0)
+    assert found.isnan().all() and int(done) == NEVER, "nobody waits for ever"
+    lane.post(parts(experts, 0, found), experts.hidden[0], counter, done, 0)
     lane.join()
     assert not found.isnan().any()
 
 
 def test_it_wakes_from_its_sleep(experts: Experts, lane: CompiledLane) -> None:
-    counter = torch.zeros(1, dtype=torch.int32)
+    counter, done = torch.zeros(2, dtype=torch.int32)[:, None].unbind()
     for _ in range(3):
         sleep(0.06)
         found = torch.full((1, 64), torch.nan)
-        lane.post(parts(experts, 0, found), experts.hidden[0], counter, 0)
+        lane.post(parts(experts, 0, found), experts.hidden[0], counter, done, 0)
         lane.join()
         assert not found.isnan().any()
 
