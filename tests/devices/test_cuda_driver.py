@@ -19,6 +19,11 @@ int cuMemcpyHtoDAsync_v2(unsigned long long target, const void *source, size_t n
     return 0;
 }
 
+int cuStreamWaitValue32_v2(void *stream, unsigned long long address, unsigned value, unsigned flags) {
+    if (stream) return (int)(size_t)stream;
+    return flags == 0 && *(int *)address == (int)value ? 0 : 1;
+}
+
 int cuGetErrorName(int code, const char **name) {
     *name = code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : NULL;
     return *name ? 0 : 1;
@@ -56,6 +61,13 @@ def test_a_thread_without_a_context_is_told(driver: CudaDriver) -> None:
 def test_what_it_refuses_has_a_name(driver: CudaDriver, code: int, name: str) -> None:
     with pytest.raises(RuntimeError, match=f"copying 4096 bytes to the GPU failed: {name}"):
         driver.copy(0, 0, 4096, code)
+
+
+def test_it_waits_for_a_number(driver: CudaDriver) -> None:
+    numbers = torch.tensor([3, 4], dtype=torch.int32)
+    driver.wait(0, numbers[1:].data_ptr(), 4)
+    with pytest.raises(RuntimeError, match="waiting for a number in host memory failed: CUDA_ERROR_ILL"):
+        driver.wait(700, numbers.data_ptr(), 3)
 
 
 def test_there_may_be_none(compiler: Compiler, tmp_path: Path) -> None:
