@@ -141,7 +141,7 @@ def test_marks_keep_their_order_while_events_are_used_again() -> None:
 
 def test_kernels_read_pinned_memory_here() -> None:
     """Not a matter of right or wrong: where they do not, small arrays wait behind whole experts."""
-    assert CudaStreams(torch.device("cuda")).maps
+    assert CudaStreams(torch.device("cuda"), CudaDriver.find()).maps
 
 
 def test_uploads_arrive_in_order_and_outlive_the_ring() -> None:
