@@ -65,9 +65,10 @@ class RecordedStep:
         """
         self._passes.begin(self._passes.read(given))
         self._inputs.fill(given)
+        wait = self._tape.waiting()
         for stretch in self._stretches:
             stretch.replay()
-            self._tape.mark()()
+            wait()
             routing = stretch.readback.routing(stretch.values)
             output = stretch.layer.serve(stretch.hidden, stretch.weights, routing, stretch.output)
             if output is not stretch.output:

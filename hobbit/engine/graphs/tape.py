@@ -40,6 +40,10 @@ class Tape(Protocol):
         """To wait until what was launched so far is done."""
         ...
 
+    def waiting(self) -> Wait:
+        """To wait, as often as it is called, until what was launched by then is done."""
+        ...
+
 
 @functools.cache
 def _stream_of(device: torch.device) -> torch.cuda.Stream:
@@ -101,3 +105,7 @@ class CudaTape:
         """See `Tape`: an event behind the current stream's work."""
         wait: Wait = torch.cuda.current_stream(self._device).record_event().synchronize
         return wait
+
+    def waiting(self) -> Wait:
+        """See `Tape`: for the current stream, without an event each time."""
+        return torch.cuda.current_stream(self._device).synchronize

@@ -83,3 +83,6 @@ class OperatorTape:
     def mark(self) -> Wait:
         """Everything is done when it returns."""
         return lambda: None
+
+    def waiting(self) -> Wait:
+        return lambda: None
