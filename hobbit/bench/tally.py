@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hobbit.api import Action, Decision, ExpertKey
+from hobbit.api import Action, ExpertKey
 from hobbit.runtime import Observer
 from hobbit.runtime.events import LayerEvent
+
+_USE, _, _SKIP, _HOST = Action  # a global is read faster than a member of an enumeration
 
 
 @dataclass(slots=True)
@@ -50,33 +52,39 @@ class Tally(Observer):
 
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's counts."""
-        counts = self._counts
-        for demand, decision in zip(event.demands, event.decisions, strict=True):
-            self._decided(ExpertKey(event.layer, demand.expert, decision.level), decision, demand.tokens)
-        copies = (*event.loads, *event.prefetches)
-        counts.moved += sum(copy.nbytes for copy in copies)
-        counts.copied += sum(copy.nbytes for copy in event.loads)
-        self._prefetched.update(copy.key for copy in event.prefetches)
+        counts, served = self._counts, self._counts.served
+        for (expert, _, _, tokens), (action, level, share) in zip(
+            event.demands, event.decisions, strict=True
+        ):
+            counts.selections += tokens
+            if action == _SKIP:
+                counts.skipped += tokens
+                continue
+            served[level] += tokens
+            if action == _USE:
+                counts.hits += 1
+                if self._prefetched:
+                    self._used(ExpertKey(event.layer, expert, level))
+                continue
+            counts.misses += 1
+            if action == _HOST:
+                counts.host_selections += tokens
+                self._hosted(share, self.blob_bytes[level])
+        loaded = sum([copy.nbytes for copy in event.loads])
+        counts.copied += loaded
+        counts.moved += loaded
+        if event.prefetches:
+            counts.moved += sum([copy.nbytes for copy in event.prefetches])
+            self._prefetched.update([copy.key for copy in event.prefetches])
         self._prefetched.difference_update(event.evicted)
 
-    def _decided(self, key: ExpertKey, decision: Decision, tokens: int) -> None:
-        counts, action = self._counts, decision.action
-        counts.selections += tokens
-        if action is Action.SKIP:
-            counts.skipped += tokens
-            return
-        counts.served[key.level] += tokens
-        if action is Action.USE:
-            counts.hits += 1
-            if key in self._prefetched:
-                self._prefetched.discard(key)
-                counts.copied += self.blob_bytes[key.level]
-        elif action is Action.LOAD:
-            counts.misses += 1
-        else:
-            counts.misses += 1
-            counts.host_selections += tokens
-            hosted = round(decision.share * self.blob_bytes[key.level])
-            counts.hosted += hosted
-            counts.moved += self.blob_bytes[key.level] - hosted
-            counts.copied += self.blob_bytes[key.level] - hosted
+    def _used(self, key: ExpertKey) -> None:
+        if key in self._prefetched:
+            self._prefetched.discard(key)
+            self._counts.copied += self.blob_bytes[key.level]
+
+    def _hosted(self, share: float, nbytes: int) -> None:
+        counts, hosted = self._counts, round(share * nbytes)
+        counts.hosted += hosted
+        counts.moved += nbytes - hosted
+        counts.copied += nbytes - hosted

@@ -87,10 +87,10 @@ class MemoryStore:
 
     def _row(self, key: ExpertKey) -> int:
         shape = self.shape
-        known = key.layer in range(shape.layers) and key.expert in range(shape.experts)
-        if not known or key.level not in range(len(self._layouts)):
+        layer, expert, level = key
+        if not (0 <= layer < shape.layers and 0 <= expert < shape.experts and 0 <= level < len(self._rows)):
             raise ModelError(
                 f"no {key} in a store of {shape.layers} layers of {shape.experts} experts "
                 f"at {len(self._layouts)} precisions"
             )
-        return key.layer * shape.experts + key.expert
+        return layer * shape.experts + expert
