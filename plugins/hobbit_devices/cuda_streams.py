@@ -141,6 +141,8 @@ class CudaStreams:
         whole = self._mapped.get((storage.data_ptr(), source.dtype))
         if whole is None:
             whole = self._map_whole(storage, source.dtype)
+        if whole.shape == source.shape:
+            return whole
         return whole.as_strided(source.size(), source.stride(), source.storage_offset())
 
     def _map_whole(self, storage: torch.UntypedStorage, dtype: torch.dtype) -> torch.Tensor:

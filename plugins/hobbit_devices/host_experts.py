@@ -22,7 +22,7 @@ from hobbit_devices.layer_pairs import Batch
 from hobbit_devices.lent_blobs import LentBlobs
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Part:
     """One expert of the layer, its pairs, and the hidden units of it that the host computes, the first ones.
 
@@ -272,12 +272,16 @@ class _Buffer:
     def __init__(self, streams: GpuStreams) -> None:
         self._streams = streams
         self._flat: torch.Tensor | None = None
+        self._last: torch.Tensor | None = None
 
     def view(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """A tensor of this shape in the buffer."""
+        if (last := self._last) is not None and last.shape == shape and last.dtype == dtype:
+            return last
         count = 1
         for size in shape:
             count *= size
         if self._flat is None or self._flat.numel() < count or self._flat.dtype != dtype:
             self._flat = self._streams.pinned((1 << (count - 1).bit_length(),), dtype)
-        return self._flat[:count].view(*shape)
+        self._last = self._flat[:count].view(*shape)
+        return self._last

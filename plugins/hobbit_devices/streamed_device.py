@@ -37,8 +37,8 @@ from hobbit_devices.slot_marks import SlotMarks
 from hobbit_devices.transfer import Transfer
 
 LARGE = 16 * 2**20
-"""Bytes of a blob from which an expert that has arrived runs while the next still moves; with smaller ones
-the launches cost more than that hides."""
+"""Bytes of a blob from which experts that are there run while others still move, and each as it arrives; with
+smaller ones the launches cost more than that hides."""
 
 BOUNCE = 8 * 2**20
 """Bytes of each pinned buffer that copies from pageable memory pass through."""
@@ -83,6 +83,10 @@ class StreamedDevice:
         self._host_stall_ns = 0
         self._told_ns = 0
         self._started = False
+        self._small = False
+        self._awaited = False  # copies that this layer has queued, and not yet waited for
+        self._deferred: list[Job] = []
+        self._payload: ExpertPayload | None = None
         self._arena: SlotArena | None = None
         self._queue: CopyQueue | None = None
 
@@ -95,6 +99,7 @@ class StreamedDevice:
                 f"device={self.torch_device.type} runs real weights only; replay a trace with device=sim"
             )
         self._arena = arena = SlotArena(layout, quantizer, self.torch_device)
+        self._small = all(blob.nbytes < LARGE for blob in layout.layouts)
         fused = self._choose(layout, arena)
         self._runner = LayerRunner(arena, layout, quantizer, source, self._streams, self._lane, fused)
         if self._pages is not None:
@@ -109,6 +114,8 @@ class StreamedDevice:
     def begin_pass(self, tokens: int, context: int) -> None:
         """See `Device`."""
         self._started = True
+        self._awaited = False
+        self._deferred.clear()
         self._runner.begin_pass()
 
     def begin_layer(self, layer: int, tokens: int, context: int) -> None:
@@ -119,6 +126,7 @@ class StreamedDevice:
         transfer = Transfer(copy, self._slots().blob(copy.key.level, copy.slot), urgent=copy.urgent)
         copy.handle = transfer
         self._marks.write(transfer)
+        self._awaited |= copy.urgent
         self._copies().queue(transfer)
 
     def hurry(self, copy: Copy) -> None:
@@ -130,10 +138,23 @@ class StreamedDevice:
         self._copies().cancel(copy.handle)
 
     def run(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
-        """See `Device`. Queued, not awaited: those that are there first, then the others as they arrive."""
+        """See `Device`. Queued, not awaited: those that are there first, then the others as they arrive.
+
+        Small experts run in one call, once the layer's copies have been waited for.
+        """
         if payload is None:
             return
         self._slots()
+        self._deferred += jobs
+        self._payload = payload
+        if not (self._small and self._awaited):
+            self._run_deferred()
+
+    def _run_deferred(self) -> None:
+        jobs, payload = self._deferred, self._payload
+        if not jobs or payload is None:
+            return
+        self._deferred, self._payload = [], None
         for batch in self._batches(jobs):
             self._follow(batch)
             for _, same in groupby(sorted(batch, key=_level), key=_level):
@@ -156,17 +177,20 @@ class StreamedDevice:
             self._runner.run_host(jobs, payload)
 
     def wait(self, copies: Sequence[Copy]) -> int:
-        """See `Device`. `run` waits, in the compute queue; before the first pass the host does."""
+        """See `Device`. `run` waits, in the compute queue, and `end_layer` tells how long; before the first
+        pass the host does."""
         now = self.now_ns()
         for copy in copies:
             if not self._started:
                 self._streams.join(self._copies().arrival(copy.handle))
             if not copy.done:
                 copy.done, copy.ready_ns = True, now
-        return self._newly_lost()
+        self._awaited = False
+        return 0
 
     def end_layer(self, layer: int) -> int:
         """See `Device`. Time lost by the compute queue is told once it is known, a layer or two later."""
+        self._run_deferred()
         self._host_stall_ns += self._runner.end_layer()
         return self._newly_lost()
 
@@ -224,6 +248,8 @@ class StreamedDevice:
             else:
                 late.append((transfer.arrived is None, transfer.copy.nbytes, job))
         late.sort(key=lambda entry: entry[0])  # those whose blob the store has yet to bring come last
+        if self._small:
+            return [[*ready, *(job for _, _, job in late)]]
         batches = [ready] if ready else []
         apart = [[job] for _, nbytes, job in late if nbytes >= LARGE]
         together = [job for _, nbytes, job in late if nbytes < LARGE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -18,6 +18,9 @@ MOST_PARTS = 64
 
 PATIENCE_NS = 10**9
 """After which a wait looks whether the device is still well."""
+
+
+_DTYPES = {getattr(torch, name): place for place, name in enumerate(DTYPES)}
 
 
 class Part(ctypes.Structure):
@@ -48,8 +51,7 @@ class Layer(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HostPart:
+class HostPart(NamedTuple):
     """The first `units` hidden units of the expert in `blob`; their sum goes to `out`, float32 [d]."""
 
     ffn: CompiledFfn
@@ -77,7 +79,7 @@ class CompiledLane:
         self._x = torch.empty(0)
         self._kept: object = None  # what the thread reads by address
         self._lane: ctypes.c_void_p | None = ctypes.c_void_p(
-            library.hobbit_lane_open(ctypes.c_void_p(team.address))
+            library.hobbit_lane_open(ctypes.c_void_p(team.address), ctypes.c_int32(team.first))
         )
         if not self._lane:
             raise DeviceError("the system allows no thread for experts on the host")
@@ -97,12 +99,11 @@ class CompiledLane:
             self._x = torch.empty(hidden.numel())
         for place, part in enumerate(parts):
             expert, scratch = part.ffn.addresses()
-            self._parts[place] = Part(
-                expert, part.blob.data_ptr(), scratch, part.out.data_ptr(), 0, part.units
-            )
-        dtype = DTYPES.index(str(hidden.dtype).removeprefix("torch."))
-        addresses = counter.data_ptr(), done.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
-        self._layer = Layer(*addresses, hidden.numel(), number, dtype, len(parts))
+            addresses = part.blob.data_ptr(), scratch, part.out.data_ptr()
+            self._parts[place] = Part(expert, *addresses, 0, part.units)
+        dtype = _DTYPES[hidden.dtype]
+        places = counter.data_ptr(), done.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
+        self._layer = Layer(*places, hidden.numel(), number, dtype, len(parts))
         self._kept = parts, hidden, counter, done
         self._library.hobbit_lane_post(self._lane, ctypes.byref(self._layer), self._parts)
 

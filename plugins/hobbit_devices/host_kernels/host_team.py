@@ -13,13 +13,15 @@ from hobbit_devices.host_kernels.host_kernels import HostKernels
 class HostTeam:
     """As many threads as `processors`, each bound to one of them but for the first, which is whoever calls.
 
-    For one caller at a time. Raises DeviceError if the system allows no more threads.
+    `first` is that one's processor, which the caller may bind itself to. For one caller at a time. Raises
+    DeviceError if the system allows no more threads.
     """
 
     def __init__(self, kernels: HostKernels, processors: Sequence[int]) -> None:
         self._library = kernels.library
         self._library.hobbit_team_open.restype = ctypes.c_void_p
         self._process = os.getpid()
+        self.first = processors[0]
         numbers = (ctypes.c_int32 * len(processors))(*processors)
         self._team = self._library.hobbit_team_open(numbers, ctypes.c_int32(len(processors)))
         if not self._team:

@@ -6,7 +6,6 @@
 
 #include "team.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,14 +91,14 @@ static void *serve(void *given) {
     return NULL;
 }
 
-/* A lane that computes with a team, and for it; NULL if there can be no thread. */
-lane *hobbit_lane_open(team *t) {
+/* A lane on this processor that computes with a team, as the first of it; NULL if there can be no thread. */
+lane *hobbit_lane_open(team *t, int32_t processor) {
     lane *l = calloc(1, sizeof *l);
     if (l == NULL) return NULL;
     l->team = t;
     pthread_mutex_init(&l->mutex, NULL);
     pthread_cond_init(&l->wakes, NULL);
-    if (!pthread_create(&l->thread, NULL, serve, l)) return l;
+    if (!hobbit_start_on(processor, &l->thread, serve, l)) return l;
     free(l);
     return NULL;
 }

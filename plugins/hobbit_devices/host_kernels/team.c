@@ -45,6 +45,23 @@ void hobbit_pause(uint32_t turn) {
 #endif
 }
 
+int hobbit_start_on(int32_t processor, pthread_t *thread, void *(*serve)(void *), void *given) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
+#else
+    (void)processor;
+#endif
+    int failed = pthread_create(thread, &attributes, serve, given);
+    if (failed) failed = pthread_create(thread, NULL, serve, given); /* that processor may not be ours */
+    pthread_attr_destroy(&attributes);
+    return failed;
+}
+
 static void take_part(team *t) {
     int64_t from;
     while ((from = atomic_fetch_add(&t->next, t->chunk)) < t->to) {
@@ -83,19 +100,7 @@ team *hobbit_team_open(const int32_t *processors, int32_t count) {
     pthread_mutex_init(&t->mutex, NULL);
     pthread_cond_init(&t->wakes, NULL);
     for (int32_t i = 1; i < count; i++, t->threads++) {
-        pthread_attr_t attributes;
-        pthread_attr_init(&attributes);
-#ifdef __linux__
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(processors[i], &set);
-        pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
-#endif
-        pthread_t *thread = &t->others[t->threads];
-        int failed = pthread_create(thread, &attributes, serve, t);
-        if (failed) failed = pthread_create(thread, NULL, serve, t); /* that processor may not be ours */
-        pthread_attr_destroy(&attributes);
-        if (failed) {
+        if (hobbit_start_on(processors[i], &t->others[t->threads], serve, t)) {
             hobbit_team_close(t);
             return NULL;
         }

@@ -3,6 +3,7 @@
 #ifndef HOBBIT_TEAM_H
 #define HOBBIT_TEAM_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 typedef struct team team;
@@ -27,6 +28,10 @@ void hobbit_team_close(team *t);
 enum { PATIENCE_NS = 20 * 1000 * 1000 }; /* of spinning, after which a thread without work sleeps */
 
 int64_t hobbit_now_ns(void);
+
+/* A thread on this processor, or on any where that is not ours; not 0 if there can be none. Spinning threads
+   that move about would take their processors from those that drive the device. */
+int hobbit_start_on(int32_t processor, pthread_t *thread, void *(*serve)(void *), void *given);
 
 /* One turn of a spinning loop. */
 void hobbit_pause(uint32_t turn);
