@@ -21,13 +21,19 @@ WINDOW = 2
 """Blocks of prefetches in the queue at a time: one moves while the next waits, so the link never idles."""
 
 
+AHEAD = 4
+"""Prefetches of no more than `WINDOW` blocks that the calling thread queues itself, at a time: the other
+thread would take longer to wake than the link to copy one."""
+
+
 class CopyQueue:
     """Puts transfers into the one queue of copies that a link serves in order.
 
     An urgent transfer goes in whole, from the calling thread. Prefetches go in from a thread of their own,
     block by block, `WINDOW` at a time: an urgent one overtakes them, and they may be cancelled, at the next
-    block. Blobs that the source has yet to bring, or whose pages are not locked, go through the thread as
-    well, urgent ones first. `block_bytes` 0: a started prefetch goes in whole (HOBBIT).
+    block. A few small ones go in whole, as urgent ones do. Blobs that the source has yet to bring, or whose
+    pages are not locked, go through the thread as well, urgent ones first. `block_bytes` 0: a started
+    prefetch goes in whole (HOBBIT).
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class CopyQueue:
         self._lent = LentBlobs(source, streams)
         self._busy = IntervalLog(streams)
         self._last: Mark | None = None  # behind all copies in the queue
+        self._ahead: deque[Mark] = deque()  # behind the small prefetches in the queue
         self._closing = False
         self.moved_bytes = 0
         self._thread = Thread(target=self._serve, name="hobbit-copies", daemon=True)
@@ -56,6 +63,9 @@ class CopyQueue:
         with self._changed:
             self._lent.settle()
             if not transfer.urgent:
+                if self._goes_ahead(transfer):
+                    self._ahead.append(self._put(transfer, transfer.left))
+                    return
                 self._prefetches.append(transfer)
             elif self._at_hand(transfer):
                 self._put(transfer, transfer.left)
@@ -121,6 +131,15 @@ class CopyQueue:
         self._urgent.clear()
         self._prefetches.clear()
         self._free_lent()
+
+    def _goes_ahead(self, transfer: Transfer) -> bool:
+        """Whether a prefetch is small, none waits before it, and few such are in the queue."""
+        small = transfer.left <= WINDOW * self._block_bytes
+        if not small or self._prefetches or self._active is not None:
+            return False
+        while self._ahead and self._streams.passed(self._ahead[0]):
+            self._ahead.popleft()
+        return len(self._ahead) < AHEAD and self._at_hand(transfer)
 
     def _at_hand(self, transfer: Transfer) -> bool:
         """Whether the blob can be copied from, by the calling thread, without waiting for anything."""
