@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from time import perf_counter_ns
@@ -59,7 +60,9 @@ class Calibration:
                     read_ns = self._costs.in_place[level] = _in_place_ns(reader, level, blob, blobs, streams)
                 if [name for name, _ in blob.tensors] == ["gate_up_proj", "down_proj"]:
                     x = _hidden(blob, arena.blob(level, 0).device)
-                    host = _host_cost(host_experts, level, blobs, x)
+                    beside = partial(_keep_busy, streams, arena.blob(level, 0))
+                    host = _host_cost(host_experts, level, blobs, x, beside)
+                    streams.join(streams.copied())
                     self._costs.hosts[level] = host
             finally:
                 for key in keys:
@@ -107,11 +110,34 @@ def _in_place_ns(
     return min(streams.between_ns(before, after) for before, after in pairwise(marks))
 
 
-def _host_cost(host: HostExperts, level: int, blobs: Sequence[torch.Tensor], x: torch.Tensor) -> HostCost:
-    """The host's, its input fetched and its output sent back; each blob is cold, as a missing expert's is."""
-    one, many = (
-        median([host.trial(level, blob, x[:tokens]) for blob in blobs][1:]) for tokens in (1, len(x))
-    )
+def _keep_busy(streams: GpuStreams, slot: torch.Tensor, blob: torch.Tensor) -> None:
+    """Let the link copy meanwhile, for about as long as an expert takes on the host."""
+    if streams.direct(blob):
+        streams.copy(slot, blob)
+        streams.copy(slot, blob)
+
+
+def _host_cost(
+    host: HostExperts,
+    level: int,
+    blobs: Sequence[torch.Tensor],
+    x: torch.Tensor,
+    beside: Callable[[torch.Tensor], None],
+) -> HostCost:
+    """The host's, its input fetched and its output sent back; each blob is cold, as a missing expert's is.
+
+    The link is busy meanwhile (`beside` queues a copy of a blob), as it is when experts run on the host: both
+    draw from one memory.
+    """
+
+    def took(tokens: int) -> float:
+        times = []
+        for blob, other in zip(blobs, reversed(blobs), strict=True):
+            beside(other)
+            times.append(host.trial(level, blob, x[:tokens]))
+        return median(times[1:])
+
+    one, many = took(1), took(len(x))
     return HostCost(one, max(0.0, (many - one) / (len(x) - 1)))
 
 

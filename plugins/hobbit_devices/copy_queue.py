@@ -51,6 +51,7 @@ class CopyQueue:
         self._busy = IntervalLog(streams)
         self._last: Mark | None = None  # behind all copies in the queue
         self._ahead: deque[Mark] = deque()  # behind the small prefetches in the queue
+        self._whole = 0  # transfers that have been queued to their last byte
         self._closing = False
         self.moved_bytes = 0
         self._thread = Thread(target=self._serve, name="hobbit-copies", daemon=True)
@@ -166,6 +167,8 @@ class CopyQueue:
         self.moved_bytes += nbytes
         transfer.queued = stop
         if not left:
+            self._whole += 1
+            transfer.order = self._whole  # before the mark: who sees that may ask for the order
             transfer.arrived = mark
             self._lent.until(mark, transfer.copy.key)
             transfer.blob = None

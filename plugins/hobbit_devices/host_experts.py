@@ -39,10 +39,10 @@ class HostExperts:
     """The host's share of fused layers. `start` queues what it needs and returns; `finish` waits.
 
     One copy of the layer's hidden state to pinned memory, whatever the number of experts, and one of all
-    outputs back. Of an expert that is shared the device computes the other units in place, in the compute
-    queue, once it has done all else; the host's part is then added. Shared are experts of one-token layers
-    whose blobs are at hand and within the device's reach; of others the host computes all. Where the lane
-    can, it runs such layers without Python, whose lock it would wait for.
+    outputs back. Of an expert that is shared the device computes the other units in place, before all else
+    in the layer, so that host and link start together; the host's part is added at the end. Shared are
+    experts of one-token layers whose blobs are at hand and within the device's reach; of others the host
+    computes all. Where the lane can, it runs such layers without Python, whose lock it would wait for.
 
     `moved_bytes` counts the weights that the host read, `in_place_bytes` those that the device did.
     """
@@ -79,7 +79,7 @@ class HostExperts:
         return self._cuts[level]
 
     def start(self, jobs: Sequence[Job], payload: ExpertPayload, layer: FusedLayers) -> None:
-        """Let the host run its part of these experts of the layer."""
+        """Let the host run its part of these experts of the layer, and the device its own."""
         self.settle()
         self._source.expect([job.key for job in jobs])
         hidden = self._hidden.view(payload.hidden.shape, payload.hidden.dtype)
@@ -96,9 +96,11 @@ class HostExperts:
         if not self._post(parts, hidden, outputs):
             there = self._streams.computed()
             self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
+        for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
+            self._run_in_place(level[0], list(same), layer)
 
     def finish(self) -> int:
-        """Queue the device's parts, and the host's outputs once they are there; nanoseconds waited for them.
+        """Queue the host's outputs, once they are there; nanoseconds waited for them.
 
         Where the lane runs without Python the device waits, not this thread.
         """
@@ -106,8 +108,6 @@ class HostExperts:
         if layer is None:
             return self._lane.join()
         self._layer = None
-        for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
-            self._run_in_place(level[0], list(same), layer)
         waited = self._follow() if self._held else self._lane.join()
         row = parts[0].batch.row
         alone = sum(len(part.batch.tokens) for part in parts[: self._alone])

@@ -240,6 +240,8 @@ class StreamedDevice:
 
     def _batches(self, jobs: Sequence[Job]) -> list[list[Job]]:
         """Jobs to be run together, in the order to run them."""
+        if self._small:
+            return [list(jobs)]
         ready, late = [], []
         for job in jobs:
             transfer = self._marks.arriving(_place(job))
@@ -248,27 +250,30 @@ class StreamedDevice:
             else:
                 late.append((transfer.arrived is None, transfer.copy.nbytes, job))
         late.sort(key=lambda entry: entry[0])  # those whose blob the store has yet to bring come last
-        if self._small:
-            return [[*ready, *(job for _, _, job in late)]]
         batches = [ready] if ready else []
         apart = [[job] for _, nbytes, job in late if nbytes >= LARGE]
         together = [job for _, nbytes, job in late if nbytes < LARGE]
         return batches + ([together] if together else []) + apart
 
     def _follow(self, jobs: Sequence[Job]) -> None:
-        """Let the compute queue wait for the copies into these jobs' slots."""
-        before = None
-        for job in jobs:
-            place = _place(job)
-            transfer = self._marks.arriving(place)
-            if transfer is None:
-                continue
-            if transfer.arrived is None or not self._streams.passed(transfer.arrived):
-                before = before or self._streams.computed()
+        """Let the compute queue wait for the copies into these jobs' slots.
+
+        They come one after another, so that the last one is waited for, and those that are not queued yet.
+        """
+        coming = [transfer for job in jobs if (transfer := self._marks.arriving(_place(job))) is not None]
+        if not coming:
+            return
+        awaited = [transfer for transfer in coming if transfer.arrived is None]
+        last = max(coming, key=_order)
+        if last.arrived is not None and not self._streams.passed(last.arrived):
+            awaited.append(last)
+        if awaited:
+            before = self._streams.computed()
+            for transfer in awaited:
                 self._streams.follow(self._copies().arrival(transfer))
-            self._marks.arrived(place)
-        if before is not None:
             self._stalls.add(before, self._streams.computed())
+        for job in jobs:
+            self._marks.arrived(_place(job))
 
     def _lost(self) -> int:
         """Nanoseconds lost to waiting so far, as far as is known."""
@@ -288,3 +293,7 @@ def _place(job: Job) -> tuple[int, int]:
 
 def _level(job: Job) -> int:
     return job.key.level
+
+
+def _order(transfer: Transfer) -> int:
+    return transfer.order

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Transfer:
     """`queued` of `target`'s bytes are in the copy queue; `arrived` marks the last of them.
 
-    `reader` marks the slot's last reader, which no byte may overtake (None: there was none). `blob` is what
-    the source has lent, from the first byte on; `failure` is for whoever waits.
+    `order` is its place among those that are in the queue whole. `reader` marks the slot's last reader, which
+    no byte may overtake (None: there was none). `blob` is what the source has lent, from the first byte on;
+    `failure` is for whoever waits.
     """
 
     copy: Copy
@@ -29,6 +30,7 @@ class Transfer:
     queued: int = 0
     blob: torch.Tensor | None = None
     arrived: Mark | None = None
+    order: int = 0
     failure: HobbitError | None = None
 
     @property
