@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hobbit.bench.row import BenchResult, PolicyRow
 
-SHARED = ("lru:loader=shared,cache=lfu", "lru:loader=shared,cache=popular_start")
+SHARED = ("lru:loader=shared,cache=lfu", "shared", "lru:loader=shared,cache=multidim_tuned")
 LOSSLESS = (*SHARED, "lru:loader=balanced,cache=multidim_tuned")
 """Host and device share each miss, or a layer's misses."""
 DEVICE_ONLY = ("lru", "lru:cache=multidim_tuned")
@@ -17,11 +17,7 @@ QWEN_LOSSLESS = (
     "lru:loader=balanced,cache=lru_dp,prefetcher=adaptive_gate",
     "lru:cache=lru_per_layer",
 )
-HOBBIT = (
-    "hobbit_cooperative:loader.mode=shared,cache=popular_start,cache.low_share=0",
-    "hobbit_cooperative:loader.mode=shared",
-    "hobbit_balanced",
-)
+HOBBIT = ("hobbit_shared", "hobbit_cooperative:loader.mode=shared", "hobbit_balanced")
 """bf16 and int4, misses on link and host."""
 RESIDENT = "all_resident"
 PEERS = ("transformers", "accelerate", "policylang", "llama_bench")

@@ -23,7 +23,7 @@ POLICIES = (
     "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "all_resident", "hobbit", "hobbit_lru",
     "hobbit_no_prefetch", "hobbit_lossless", "hobbit_cooperative", "hobbit_balanced", "moe_apex",
     "moe_infinity", "edgemoe", "adapmoe", "fiddler", "freetoken", "llama_cpp", "accelerate",
-    "cache_conditional", "pregated", "readme", "fate",
+    "cache_conditional", "pregated", "readme", "fate", "shared", "hobbit_shared",
 )  # fmt: skip
 SEQUENCES = (0,)
 FIELDS = ("hits", "misses", "skipped", "hosted", "loads", "bytes", "stall_ns")

@@ -20,6 +20,8 @@ RUNS = [
     ("mixtral_offloading", "rtx4090"),
     ("hobbit_cooperative", "rtx4090"),
     ("hobbit_balanced", "rtx4090"),
+    ("hobbit_shared", "rtx4090"),
+    ("shared", "rtx4090"),
     ("fiddler", "rtx4090"),
     ("llama_cpp", "rtx4090"),
     ("llama_cpp", "orin"),

@@ -22,8 +22,9 @@ from tests.engine.runs import continue_greedily, prompts
 PRESETS = [
     "all_resident", "on_demand", "lru", "lfu", "mixtral_offloading", "belady", "hobbit_lossless", "fiddler",
     "llama_cpp", "accelerate", "freetoken", "moe_infinity", "edgemoe", "readme", "fate",
+    "shared",
 ]  # fmt: skip
-APART = ("llama_cpp", "freetoken")
+APART = ("llama_cpp", "freetoken", "shared")
 """They run misses on the host only where its memory is not the device's."""
 
 SLOTS = {"below one token's working set": 7, "about half": 16, "everything": 40}

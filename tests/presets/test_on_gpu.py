@@ -88,7 +88,9 @@ def test_lossless_presets_are_the_resident_engine_to_the_bit(preset: str, budget
     assert torch.equal(logits, resident()[1])
 
 
-@pytest.mark.parametrize("preset", ["hobbit", "hobbit_balanced", "hobbit_cooperative"])
+@pytest.mark.parametrize(
+    "preset", ["hobbit", "hobbit_balanced", "hobbit_cooperative", "hobbit_shared", "shared"]
+)
 def test_two_runs_give_the_same_bits(preset: str) -> None:
     first, second = (served(preset, "14MB", "precision.low=int4", "deterministic=true") for _ in range(2))
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
