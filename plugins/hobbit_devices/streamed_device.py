@@ -131,6 +131,7 @@ class StreamedDevice:
 
     def hurry(self, copy: Copy) -> None:
         """See `Device`."""
+        self._awaited = True
         self._copies().hurry(copy.handle)
 
     def cancel(self, copy: Copy) -> None:
