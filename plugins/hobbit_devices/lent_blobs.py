@@ -21,9 +21,16 @@ class LentBlobs:
         self._lent.append((mark, key))
 
     def settle(self) -> None:
-        """Give back what is needed no more; never waits."""
-        while self._lent and self._streams.passed(self._lent[0][0]):
-            self._source.release(self._lent.popleft()[1])
+        """Give back what is needed no more; never waits.
+
+        Marks pass in order: most often all have, which the last one tells.
+        """
+        lent, passed = self._lent, self._streams.passed
+        if not lent:
+            return
+        over = passed(lent[-1][0])
+        while lent and (over or (len(lent) > 1 and passed(lent[0][0]))):
+            self._source.release(lent.popleft()[1])
 
     def take(self) -> list[tuple[Mark, ExpertKey]]:
         """All that is lent, for the caller to wait for and release."""

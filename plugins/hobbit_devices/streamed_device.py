@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from operator import attrgetter
 from time import perf_counter_ns
 
 import numpy as np
@@ -31,6 +31,7 @@ from hobbit_devices.gpu_costs import GpuCosts
 from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.interval_log import IntervalLog
+from hobbit_devices.job_groups import by_level, place_of
 from hobbit_devices.layer_runner import LayerRunner
 from hobbit_devices.locked_pages import LockedPages
 from hobbit_devices.slot_marks import SlotMarks
@@ -151,17 +152,6 @@ class StreamedDevice:
         if not (self._small and self._awaited):
             self._run_deferred()
 
-    def _run_deferred(self) -> None:
-        jobs, payload = self._deferred, self._payload
-        if not jobs or payload is None:
-            return
-        self._deferred, self._payload = [], None
-        for batch in self._batches(jobs):
-            self._follow(batch)
-            for _, same in groupby(sorted(batch, key=_level), key=_level):
-                self._runner.run(list(same), payload)
-            self._marks.read(map(_place, batch))
-
     def settles(self, activation: str | None, tokens: int) -> bool:
         """See `SettlingDevice`."""
         self._slots()
@@ -239,13 +229,24 @@ class StreamedDevice:
         assert self._queue is not None
         return self._queue
 
+    def _run_deferred(self) -> None:
+        jobs, payload = self._deferred, self._payload
+        if not jobs or payload is None:
+            return
+        self._deferred, self._payload = [], None
+        for batch in self._batches(jobs):
+            self._follow(batch)
+            for same in by_level(batch):
+                self._runner.run(same, payload)
+            self._marks.read(map(place_of, batch))
+
     def _batches(self, jobs: Sequence[Job]) -> list[list[Job]]:
         """Jobs to be run together, in the order to run them."""
         if self._small:
             return [list(jobs)]
         ready, late = [], []
         for job in jobs:
-            transfer = self._marks.arriving(_place(job))
+            transfer = self._marks.arriving(place_of(job))
             if transfer is None or (transfer.arrived is not None and self._streams.passed(transfer.arrived)):
                 ready.append(job)
             else:
@@ -261,11 +262,11 @@ class StreamedDevice:
 
         They come one after another, so that the last one is waited for, and those that are not queued yet.
         """
-        coming = [transfer for job in jobs if (transfer := self._marks.arriving(_place(job))) is not None]
+        coming = [transfer for job in jobs if (transfer := self._marks.arriving(place_of(job))) is not None]
         if not coming:
             return
         awaited = [transfer for transfer in coming if transfer.arrived is None]
-        last = max(coming, key=_order)
+        last = max(coming, key=attrgetter("order"))
         if last.arrived is not None and not self._streams.passed(last.arrived):
             awaited.append(last)
         if awaited:
@@ -274,7 +275,7 @@ class StreamedDevice:
                 self._streams.follow(self._copies().arrival(transfer))
             self._stalls.add(before, self._streams.computed())
         for job in jobs:
-            self._marks.arrived(_place(job))
+            self._marks.arrived(place_of(job))
 
     def _lost(self) -> int:
         """Nanoseconds lost to waiting so far, as far as is known."""
@@ -286,15 +287,3 @@ class StreamedDevice:
         lost = self._lost()
         lost, self._told_ns = lost - self._told_ns, lost
         return lost
-
-
-def _place(job: Job) -> tuple[int, int]:
-    return job.key.level, job.slot
-
-
-def _level(job: Job) -> int:
-    return job.key.level
-
-
-def _order(transfer: Transfer) -> int:
-    return transfer.order

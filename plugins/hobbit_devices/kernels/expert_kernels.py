@@ -66,6 +66,7 @@ class ExpertKernels:
         self._up_rows = self.format.up_rows
         self._down_blocks = -(-self.format.down_rows // self.single.down.n)
         gate_up, down = _SINGLE[self.format.up.bits]
+        self._h: dict[int, torch.Tensor] = {}
         self.launches = Launches(
             self._launch(gate_up, self.format.up, self.single.up, ACTIVATION=self._activation),
             self._launch(down, self.format.down, self.single.down, PART=False),
@@ -83,9 +84,17 @@ class ExpertKernels:
         that the others give, and their weights are all that is read.
         """
         if len(slots):
-            h = x.new_empty((len(slots), self.format.ffn))
+            h = self._between(len(slots), x.device)
             self.gate_up(x, slots, tokens, h, first)
             self.down(h, slots, out, first)
+
+    def _between(self, pairs: int, device: torch.device) -> torch.Tensor:
+        """Room for h, [P, F]: calls follow one another in one queue, so that they can share it."""
+        h = self._h.get(pairs)
+        if h is None:
+            with torch.inference_mode(False):
+                h = self._h[pairs] = torch.empty((pairs, self.format.ffn), dtype=self._dtype, device=device)
+        return h
 
     def gate_up(
         self, x: torch.Tensor, slots: torch.Tensor, tokens: torch.Tensor, h: torch.Tensor, first: int = 0
