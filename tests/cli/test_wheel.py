@@ -29,7 +29,9 @@ def test_it_holds_what_a_run_needs(wheel: Path) -> None:
     assert shipped == ours
     bundled = {file.relative_to(ROOT) for file in (ROOT / "hobbit" / "bundled").rglob("*") if file.is_file()}
     assert all((wheel / file).is_file() for file in bundled if file.suffix != ".pyc")
-    assert (wheel / "hobbit_devices" / "host_kernels" / "expert.c").is_file()
+    c_files = [*(ROOT / "plugins" / "hobbit_devices" / "host_kernels").glob("*.[ch]")]
+    assert len(c_files) >= 5
+    assert all((wheel / "hobbit_devices" / "host_kernels" / file.name).is_file() for file in c_files)
 
 
 def test_it_runs_from_another_folder(wheel: Path, tmp_path: Path, command_line: CommandLine) -> None:

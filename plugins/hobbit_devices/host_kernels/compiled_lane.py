@@ -19,7 +19,6 @@ MOST_PARTS = 64
 PATIENCE_NS = 10**9
 """After which a wait looks whether the device is still well."""
 
-
 _DTYPES = {getattr(torch, name): place for place, name in enumerate(DTYPES)}
 
 
@@ -69,6 +68,8 @@ class CompiledLane:
     `join` waits, and raises if there is nothing to wait for.
     """
 
+    most = MOST_PARTS
+
     def __init__(self, kernels: HostKernels, team: HostTeam, check: Callable[[], object]) -> None:
         library = self._library = kernels.library
         library.hobbit_lane_open.restype = ctypes.c_void_p
@@ -83,8 +84,6 @@ class CompiledLane:
         )
         if not self._lane:
             raise DeviceError("the system allows no thread for experts on the host")
-
-    most = MOST_PARTS
 
     def post(
         self,
