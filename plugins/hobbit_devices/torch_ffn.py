@@ -58,7 +58,10 @@ def _native(fields: Fields) -> Maths:
         rows, up, down = len(x), fields["gate_up_proj", "data"], fields["down_proj", "data"]
         if down.spec.nbytes >= WIDE and rows < TILE:
             x = torch.cat([x, x.new_zeros(TILE - rows, x.shape[1])])
-        gate, other = (linear(x, half[units]) for half in _view(blob, up).chunk(2))
+        if units == slice(None):  # one product: that of two halves may differ in its last bits
+            gate, other = linear(x, _view(blob, up)).chunk(2, dim=-1)
+        else:
+            gate, other = (linear(x, half[units]) for half in _view(blob, up).chunk(2))
         return linear(silu(gate) * other, _view(blob, down)[:, units])[:rows]
 
     return maths
