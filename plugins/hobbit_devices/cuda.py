@@ -27,10 +27,10 @@ class CudaDevice(TorchComponent):
 
     The default rates are an H200's, as its simulated profile has them, and for the host what 14 cores of such
     a machine read by `host_kernels`. `graphs`: replay decode steps from CUDA graphs, cut at the experts,
-    where the KV cache is static; run norms fused. `host_threads` run the experts that stay on the host, each on a
-    core of its own (0: all cores but two), by `host_kernels`: a small C library that is compiled here once,
-    or torch alone, which decodes int4 and int2 first, at `host_decode_gb_s`. With `deterministic=false` the
-    rates of copies and of the host are measured at start.
+    where the KV cache is static; run norms fused. `host_threads` run the experts that stay on the host, each
+    on a core of its own (0: all cores but two), by `host_kernels`: a small C library that is compiled here
+    once, or torch alone, which decodes int4 and int2 first, at `host_decode_gb_s`. With `deterministic=false`
+    the rates of copies and of the host are measured at start.
     """
 
     name: ClassVar[str] = "cuda"
