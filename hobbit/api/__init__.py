@@ -20,7 +20,7 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
-from hobbit.api.costs import CostModel, host_is_faster, host_share, least_maximum
+from hobbit.api.costs import CostModel, host_is_faster, host_share, layer_share, least_maximum
 from hobbit.api.device import (
     Copy,
     Device,
@@ -112,6 +112,7 @@ __all__ = [
     "hookspec",
     "host_is_faster",
     "host_share",
+    "layer_share",
     "least_maximum",
     "no_past",
     "predicted_copies",

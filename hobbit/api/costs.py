@@ -42,6 +42,21 @@ def host_share(hosted_ns: int, in_place_ns: int, busy_ns: int = 0) -> float:
     return min(1.0, (in_place_ns + busy_ns) / max(1, hosted_ns + in_place_ns))
 
 
+def layer_share(
+    costs: CostModel, tokens: int, hits: Sequence[int], misses: Sequence[tuple[int, int]]
+) -> float | None:
+    """`host_share` for all misses of a layer of `tokens` tokens; None if one cannot be read in place.
+
+    `hits` are the levels of what the device has, `misses` levels and tokens of what it has not.
+    """
+    in_place = [costs.in_place_ns(level, tokens) for level, _ in misses]
+    if None in in_place:
+        return None
+    hosted = sum(costs.host_ns(level, count) for level, count in misses)
+    busy = sum(costs.device_ns(level, tokens) for level in hits)
+    return host_share(hosted, sum(filter(None, in_place)), busy)
+
+
 def least_maximum(hosted_ns: Sequence[int], copied_ns: Sequence[int], busy_ns: int = 0) -> int:
     """How many of m missing experts the host takes, the first ones, so that both sides end soonest.
 

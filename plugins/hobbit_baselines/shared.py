@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hobbit.api import HIGH, Action, Context, CostModel, Decision, Demand, Effect, LoaderComponent, host_share
+from hobbit.api import (
+    HIGH,
+    Action,
+    Context,
+    CostModel,
+    Decision,
+    Demand,
+    Effect,
+    LoaderComponent,
+    layer_share,
+)
 from hobbit_baselines.balanced import Balanced
 from hobbit_baselines.host_split import costs_of
 from hobbit_baselines.on_demand import OnDemand
@@ -47,11 +57,9 @@ class Shared(Balanced):
 
     def served(self, misses: Sequence[Demand], hits: Sequence[Demand]) -> list[Decision]:
         """One and the same share for all of the layer's misses."""
-        costs = self._costs
         tokens = sum(demand.tokens for demand in (*misses, *hits)) // self._top_k
-        in_place = costs.in_place_ns(HIGH, tokens)
-        if in_place is None:
+        missing = [(HIGH, demand.tokens) for demand in misses]
+        share = layer_share(self._costs, tokens, [HIGH] * len(hits), missing)
+        if share is None:
             return super().served(misses, hits)
-        host = sum(costs.host_ns(HIGH, demand.tokens) for demand in misses)
-        busy = len(hits) * costs.device_ns(HIGH, tokens)
-        return [Decision(Action.HOST, HIGH, host_share(host, in_place * len(misses), busy))] * len(misses)
+        return [Decision(Action.HOST, HIGH, share)] * len(misses)

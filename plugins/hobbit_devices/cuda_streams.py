@@ -89,9 +89,7 @@ class CudaStreams:
         """See `GpuStreams`."""
         if not self.maps or not self.direct(blob):
             return None
-        storage = blob.untyped_storage()
-        whole = self._mapped.get((storage.data_ptr(), torch.uint8))
-        return whole if whole is not None else self._map_whole(storage, torch.uint8)
+        return self._whole(blob.untyped_storage(), torch.uint8)
 
     def passed(self, mark: CudaMark) -> bool:
         """See `GpuStreams`."""
@@ -137,19 +135,19 @@ class CudaStreams:
 
     def _map(self, source: torch.Tensor) -> torch.Tensor:
         """Pinned memory as the device sees it: a tensor of the device at the same address."""
-        storage = source.untyped_storage()
-        whole = self._mapped.get((storage.data_ptr(), source.dtype))
-        if whole is None:
-            whole = self._map_whole(storage, source.dtype)
+        whole = self._whole(source.untyped_storage(), source.dtype)
         if whole.shape == source.shape:
             return whole
         return whole.as_strided(source.size(), source.stride(), source.storage_offset())
 
-    def _map_whole(self, storage: torch.UntypedStorage, dtype: torch.dtype) -> torch.Tensor:
-        with torch.inference_mode(False):
-            flat = torch.empty(0, dtype=dtype).set_(storage)
-            whole = torch.as_tensor(_Mapped(flat), device=self._device)
-        self._mapped[storage.data_ptr(), dtype] = whole
+    def _whole(self, storage: torch.UntypedStorage, dtype: torch.dtype) -> torch.Tensor:
+        """All of a piece of pinned memory, mapped once for each dtype."""
+        key = storage.data_ptr(), dtype
+        whole = self._mapped.get(key)
+        if whole is None:
+            with torch.inference_mode(False):
+                flat = torch.empty(0, dtype=dtype).set_(storage)
+                whole = self._mapped[key] = torch.as_tensor(_Mapped(flat), device=self._device)
         return whole
 
     def _try_mapping(self) -> bool:

@@ -52,19 +52,6 @@ class LayerRunner:
         """Bytes of blobs that the host has run."""
         return self.host.moved_bytes + self._moved_bytes
 
-    @property
-    def in_place_bytes(self) -> int:
-        """Bytes of blobs that the device has run in the host's memory."""
-        return self.host.in_place_bytes
-
-    def in_place_ns(self) -> int:
-        """Nanoseconds that took, as far as is known."""
-        return self.host.in_place_ns()
-
-    def waited_ns(self) -> int:
-        """Nanoseconds that the device has waited for the host, as far as is known."""
-        return self.host.waited_ns()
-
     def end_pass(self) -> None:
         """Everything that was queued is done."""
         self.host.settle()

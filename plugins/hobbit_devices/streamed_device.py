@@ -206,8 +206,8 @@ class StreamedDevice:
         )
         if queue is not None:
             runner = self._runner
-            report.busy_ns["link"] = queue.settle() + runner.in_place_ns()
-            report.moved_bytes["link"] = queue.moved_bytes + runner.in_place_bytes
+            report.busy_ns["link"] = queue.settle() + runner.host.in_place_ns()
+            report.moved_bytes["link"] = queue.moved_bytes + runner.host.in_place_bytes
             report.moved_bytes["host"] = runner.hosted_bytes
         return report
 
@@ -280,7 +280,7 @@ class StreamedDevice:
     def _lost(self) -> int:
         """Nanoseconds lost to waiting so far, as far as is known."""
         waited = self._stalls.settle() + self._host_stall_ns
-        return waited if self._queue is None else waited + self._runner.waited_ns()
+        return waited if self._queue is None else waited + self._runner.host.waited_ns()
 
     def _newly_lost(self) -> int:
         """Nanoseconds lost that became known since the last call."""

@@ -15,7 +15,7 @@ from hobbit.api import (
     Decision,
     Demand,
     host_is_faster,
-    host_share,
+    layer_share,
     least_maximum,
 )
 from hobbit.errors import ConfigError
@@ -96,19 +96,12 @@ class Shared(Balanced):
 
     def place(self, demands: Sequence[Demand], decisions: list[Decision], misses: list[int]) -> None:
         """See `Placement`."""
-        costs = self._costs
         tokens = sum(demand.tokens for demand in demands) // self._top_k
-        host = device = busy = 0
-        for demand, (action, level, _) in zip(demands, decisions, strict=True):
-            if action == Action.USE:
-                busy += costs.device_ns(level, tokens)
-            elif action == Action.LOAD:
-                in_place = costs.in_place_ns(level, tokens)
-                if in_place is None:
-                    super().place(demands, decisions, misses)
-                    return
-                host += costs.host_ns(level, demand.tokens)
-                device += in_place
-        share = host_share(host, device, busy)
+        hits = [level for action, level, _ in decisions if action == Action.USE]
+        missing = [(decisions[place].level, demands[place].tokens) for place in misses]
+        share = layer_share(self._costs, tokens, hits, missing)
+        if share is None:
+            super().place(demands, decisions, misses)
+            return
         for place in misses:
             decisions[place] = Decision(Action.HOST, decisions[place].level, share)
