@@ -66,6 +66,21 @@ class ExpertPayload(Protocol):
         """
         ...
 
+    @property
+    def host_hidden(self) -> torch.Tensor | None:
+        """`hidden` in locked memory of the host, if it is there by now."""
+        ...
+
+    @property
+    def host_weights(self) -> npt.NDArray[np.float32]:
+        """`weights` in the host's memory, exactly."""
+        ...
+
+    @property
+    def recorded(self) -> RecordedExperts | None:
+        """What runs the device's experts of this call from a recording; None: the device launches them."""
+        ...
+
     def deliver(self, served: int) -> torch.Tensor:
         """The layer's output [T, d], for the device to write: the sum of its experts' outputs times their
         weights, added in ascending order of experts.
@@ -80,6 +95,10 @@ class ExpertPayload(Protocol):
 
     def skip(self, expert: int) -> None:
         """Leave this expert out of the combination."""
+        ...
+
+    def proceed(self) -> None:
+        """All that makes the layer's output has been queued: what comes behind the layer may be, too."""
         ...
 
     def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
@@ -161,6 +180,28 @@ class SettlingDevice(Protocol):
         ...
 
 
+class RecordedExperts(Protocol):
+    """Runs a layer's experts as a part of what is recorded behind it: nobody launches them one by one.
+
+    Which experts, in which slots, `run` is told of each layer before the recording is replayed.
+    """
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Where the layer's output for `hidden` [T, d] will lie; queues what makes it, and waits for nothing,
+        so that it may be recorded in a CUDA graph."""
+        ...
+
+
+@runtime_checkable
+class RecordingDevice(Protocol):
+    """A device that can run a layer's experts from a recording, wherever they are by then."""
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """For layers of T tokens with K experts each and these maths (see `ExpertPayload`), with the bits of
+        `run`; None where that gains nothing or cannot be. Asked before each recording."""
+        ...
+
+
 class Device(Protocol):
     """Executes what the runtime decided. It reorders copies by urgency; it never chooses experts or victims.
 
@@ -174,6 +215,10 @@ class Device(Protocol):
     costs: CostModel
     place: str
     """Torch name of where a live model's activations live: "cpu", "cuda", "mps"."""
+
+    queues: bool
+    """Whether `run`, `wait` and `end_layer` only queue what they are for: what the host does next then costs
+    the device no time."""
 
     def prepare(
         self, layout: SlotLayout, quantizer: Quantizer, source: ExpertSource | None, block_bytes: int = 0

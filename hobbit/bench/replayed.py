@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hobbit.api import ExpertPayload, Routing, SettledExperts
+from hobbit.api import ExpertPayload, RecordedExperts, Routing, SettledExperts
 from hobbit.engine.serving import LayerServer
 from hobbit.trace import Trace
 from hobbit.trace.trace import Pass
@@ -59,6 +59,15 @@ class ReplayedRouting:
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """See `LayerServer`."""
         return None if self._asks else self._server.settled(activation, tokens)
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """See `LayerServer`."""
+        return self._server.recorded(activation, tokens, top_k)
+
+    @property
+    def hosts(self) -> bool:
+        """See `LayerServer`."""
+        return self._server.hosts
 
     def end_pass(self) -> None:
         """The pass is over."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import Copy, Device, ExpertPayload, Job, Routing, SettledExperts
+from hobbit.api import Copy, Device, ExpertPayload, Job, RecordedExperts, Routing, SettledExperts
 from hobbit.bench.clock import Backend
 from hobbit.engine.serving import LayerServer
 
@@ -102,6 +102,15 @@ class SplitServer:
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """None: a step in one piece has no parts to tell apart."""
         return None
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """None: what is launched in one piece has no parts to tell apart."""
+        return None
+
+    @property
+    def hosts(self) -> bool:
+        """See `LayerServer`."""
+        return self._server.hosts
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """What came before was the model's; what no device call takes is the runtime's."""

@@ -16,7 +16,7 @@ from hobbit.api import Routing
 from hobbit.engine.anatomy import MoELayer
 from hobbit.engine.lookahead import GateLookahead
 from hobbit.engine.maths import ExpertMaths
-from hobbit.engine.payload import ExpertCall
+from hobbit.engine.payload import ExpertCall, Frame
 from hobbit.engine.readback import Readback
 from hobbit.engine.serving import LayerServer, Recorder
 from hobbit.errors import ModelError
@@ -68,15 +68,22 @@ class AttachedLayer:
         hidden: torch.Tensor,
         weights: torch.Tensor,
         routing: Routing,
-        into: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Output [T, d] for `hidden` [T, d], routed as `routing` says; `weights` [T, K] are on its device.
+        """Output [T, d] for `hidden` [T, d], routed as `routing` says; `weights` [T, K] are on its device."""
+        return self._serve(ExpertCall(self._maths, hidden, weights, routing, self.renormalise), routing)
 
-        It lies in `into`, if that is given and the device can write there.
-        """
+    def serve_in(self, frame: Frame, hidden: torch.Tensor, weights: torch.Tensor, routing: Routing) -> None:
+        """`serve` in a recorded step: the output goes where the `frame` has it, and the step goes on."""
+        call = ExpertCall(self._maths, hidden, weights, routing, self.renormalise, frame)
+        output = self._serve(call, routing)
+        if not call.proceeded:
+            if output is not frame.output:
+                frame.output.copy_(output)
+            frame.follow()
+
+    def _serve(self, call: ExpertCall, routing: Routing) -> torch.Tensor:
         if self.recorder is not None:
             self.recorder.layer(self.index, routing)
-        call = ExpertCall(self._maths, hidden, weights, routing.experts, self.renormalise, into)
         self.server.layer(self.index, routing, call)
         return call.combine()
 

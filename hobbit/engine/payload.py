@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from hobbit.api import Routing
+from hobbit.api import RecordedExperts, Routing
 from hobbit.engine.groups import NOBODY, TokenGroups
 from hobbit.engine.maths import ExpertMaths
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a recorded step has around a layer's experts.
+
+    Their `output` [T, d] is read by what was recorded behind them, which `follow` launches: `experts` is the
+    part of it that makes the output itself, if there is one. `host_hidden` is a copy of the gate input.
+    """
+
+    output: torch.Tensor
+    follow: Callable[[], None]
+    host_hidden: torch.Tensor | None = None
+    experts: RecordedExperts | None = None
+
+
 class ExpertCall:
-    """One call of an experts module: `hidden` [T, d], `weights` [T, K] and the experts chosen, [T, K].
+    """One call of an experts module: `hidden` [T, d], `weights` [T, K] and the `routing` they come from.
 
     Experts may be computed in any order and on any device. `combine` weighs and adds their outputs in
     ascending order, as transformers' eager experts do, so the result is bit for bit the same. A device that
-    delivers instead writes `into` [T, d], if that is given.
+    delivers instead writes the `frame`'s output, if there is one.
     """
 
     __slots__ = (
-        "_experts", "_groups", "_hidden", "_into", "_maths", "_output", "_outputs", "_renormalise",
-        "_skipped", "_weights",
+        "_experts", "_frame", "_groups", "_hidden", "_host_weights", "_maths", "_output", "_outputs",
+        "_renormalise", "_skipped", "_weights", "proceeded",
     )  # fmt: skip
 
     def __init__(
@@ -31,16 +46,18 @@ class ExpertCall:
         maths: ExpertMaths,
         hidden: torch.Tensor,
         weights: torch.Tensor,
-        experts: npt.NDArray[np.int64],
+        routing: Routing,
         renormalise: bool = False,
-        into: torch.Tensor | None = None,
+        frame: Frame | None = None,
     ) -> None:
         self._maths = maths
         self._hidden = hidden
         self._weights = weights
-        self._experts = experts
+        self._host_weights = routing.weights
+        self._experts = routing.experts
         self._groups: TokenGroups | None = None
-        self._into = into
+        self._frame = frame
+        self.proceeded = False
         self._output: torch.Tensor | None = None
         self._outputs: dict[int, torch.Tensor] = {}
         self._skipped: list[int] = []
@@ -68,12 +85,38 @@ class ExpertCall:
             return self._grouped().without(self._skipped, self._weights)
         return self._weights
 
+    @property
+    def host_weights(self) -> npt.NDArray[np.float32]:
+        """See `ExpertPayload`."""
+        if self._skipped and self._renormalise:
+            weights = torch.from_numpy(self._host_weights).to(self._weights.dtype)
+            return self._grouped().without(self._skipped, weights).float().numpy()
+        return self._host_weights
+
+    @property
+    def host_hidden(self) -> torch.Tensor | None:
+        """See `ExpertPayload`."""
+        return None if self._frame is None else self._frame.host_hidden
+
+    @property
+    def recorded(self) -> RecordedExperts | None:
+        """See `ExpertPayload`."""
+        return None if self._frame is None else self._frame.experts
+
     def deliver(self, served: int) -> torch.Tensor:
         """See `ExpertPayload`."""
         self._check(served)
         if self._output is None:
-            self._output = torch.empty_like(self._hidden) if self._into is None else self._into
+            frame = self._frame
+            self._output = torch.empty_like(self._hidden) if frame is None else frame.output
         return self._output
+
+    def proceed(self) -> None:
+        """See `ExpertPayload`. What was recorded behind the layer is launched, if the device wrote there."""
+        frame = self._frame
+        if frame is not None and self._output is frame.output and not self.proceeded:
+            self.proceeded = True
+            frame.follow()
 
     def compute(self, expert: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Run one expert, where its `tensors` are, on the tokens that chose it; keeps the output [t, d]."""
@@ -98,13 +141,16 @@ class ExpertCall:
         Selections that are not kept weigh nothing, and their experts are not asked for. `weights` are the
         routing's [T, K], if they are where the hidden state is, and of the router's dtype.
         """
-        experts, kept = routing.experts, routing.kept
+        experts, kept, on_host = routing.experts, routing.kept, routing.weights
         if kept is not None:
-            experts = np.where(kept, experts, NOBODY)
-            weights = self._upload(np.where(kept, routing.weights, np.float32(0)))
+            experts, on_host = np.where(kept, experts, NOBODY), np.where(kept, on_host, np.float32(0))
+            weights = None
         self._experts = experts
         self._groups = None
-        self._weights = self._upload(routing.weights) if weights is None else weights
+        if self._weights.dtype != torch.float32:  # the router's own are exact, these may not be
+            on_host = torch.from_numpy(on_host).to(self._weights.dtype).float().numpy()
+        self._host_weights = on_host
+        self._weights = self._upload(on_host) if weights is None else weights
 
     def _upload(self, weights: npt.NDArray[np.float32]) -> torch.Tensor:
         """[T, K], where the router's are and of their dtype."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from hobbit.api import ExpertPayload, Routing, SettledExperts
+from hobbit.api import ExpertPayload, RecordedExperts, Routing, SettledExperts
 
 
 class ResidentServer:
     """Serves every chosen expert from `tensors(layer, expert)`, through the payload maths of any run."""
 
     depth = 0
+    hosts = False
 
     def __init__(self, tensors: Callable[[int, int], Mapping[str, torch.Tensor]]) -> None:
         self._tensors = tensors
@@ -36,4 +37,8 @@ class ResidentServer:
 
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """None: its experts lie where they lie."""
+        return None
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """None: there is no device to record."""
         return None

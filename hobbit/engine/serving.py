@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hobbit.api import ExpertPayload, Routing, SettledExperts
+from hobbit.api import ExpertPayload, RecordedExperts, Routing, SettledExperts
 
 
 class LayerServer(Protocol):
@@ -13,6 +13,11 @@ class LayerServer(Protocol):
 
     depth: int
     """Layers of gate look-ahead wanted."""
+
+    @property
+    def hosts(self) -> bool:
+        """Whether experts have run on the host, which wants the hidden state there."""
+        ...
 
     def begin_sequence(self) -> None:
         """A new sequence starts."""
@@ -32,6 +37,10 @@ class LayerServer(Protocol):
 
     def settled(self, activation: str | None, tokens: int) -> SettledExperts | None:
         """What runs the experts on T tokens without asking, if all are resident for good; see `Runtime`."""
+        ...
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """What runs the experts of a layer from a recording, if the device can; see `RecordingDevice`."""
         ...
 
 

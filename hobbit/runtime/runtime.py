@@ -20,6 +20,8 @@ from hobbit.api import (
     Job,
     Loader,
     Prefetcher,
+    RecordedExperts,
+    RecordingDevice,
     Records,
     Router,
     Routing,
@@ -43,7 +45,8 @@ class Runtime:
 
     A pass is `begin_pass`, then `layer` for each of the L layers in order, then `end_pass`; a sequence is
     `begin_sequence` and its passes. `batch` is how many sequences run side by side in a pass. `depth` is how
-    many layers of look-ahead logits the router transform and the prefetcher want.
+    many layers of look-ahead logits the router transform and the prefetcher want, `hosts` whether experts
+    have run on the host so far.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Runtime:
         self.transfers = transfers
         self.depth = max(router.depth, prefetcher.depth)
         self.batch = 1
+        self.hosts = False
         self._prefetcher = prefetcher
         self._cache = cache
         self._keeps = cache.keeps
@@ -119,6 +123,11 @@ class Runtime:
         slots = self.residency.high_slots()
         return None if slots is None else device.settled(slots)
 
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedExperts | None:
+        """What runs the experts of layers with these maths from a recording, if the device can."""
+        device = self.device
+        return device.recorded(activation, tokens, top_k) if isinstance(device, RecordingDevice) else None
+
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
         """Serve one layer's demands; `payload` does the maths (None in a replay)."""
         tokens = self._tokens = len(routing.experts)
@@ -156,15 +165,21 @@ class Runtime:
         payload: ExpertPayload | None,
     ) -> tuple[list[Copy], int]:
         """Run the layer's experts; returns the on-demand copies and the nanoseconds lost to waiting."""
+        device = self.device
         work = self._sort(layer, demands, decisions, payload)
         self._under_way = work.copies
         if work.hosted:
-            self.device.run_host(layer, work.hosted, payload)
+            self.hosts = True
+            device.run_host(layer, work.hosted, payload)
         loads = self._load(work) if work.misses else []
+        if payload is not None and device.queues and not work.misses:
+            # All of the layer is queued at once: what the host does from here on takes the device no time.
+            stall = self._run(layer, work, payload) + device.end_layer(layer)
+            payload.proceed()
+            self._prefetch(layer, demands, routing)
+            return loads, stall
         self._prefetch(layer, demands, routing)
-        if work.ready:
-            self.device.run(layer, work.ready, payload)
-        stall = self._run_late(layer, work, payload)
+        stall = self._run(layer, work, payload)
         # More experts than slots (prefill through a small cache): the rest is served in waves.
         while work.misses:
             self.residency.release(layer)
@@ -175,8 +190,11 @@ class Runtime:
                     "or choose a loader that runs misses on the host"
                 )
             loads += wave
-            stall += self._run_late(layer, work, payload)
-        return loads, stall + self.device.end_layer(layer)
+            stall += self._run(layer, work, payload)
+        stall += device.end_layer(layer)
+        if payload is not None:
+            payload.proceed()
+        return loads, stall
 
     def _sort(
         self,
@@ -228,8 +246,11 @@ class Runtime:
                     work.late.append(Job(key, copy.slot, tokens))
         return loads
 
-    def _run_late(self, layer: int, work: LayerWork, payload: ExpertPayload | None) -> int:
-        """Wait for the copies under way and run what waited for them."""
+    def _run(self, layer: int, work: LayerWork, payload: ExpertPayload | None) -> int:
+        """Run what is there, wait for the copies under way and run what waited for them."""
+        if work.ready:
+            self.device.run(layer, work.ready, payload)
+            work.ready.clear()
         if not work.copies:
             return 0
         stall = self.device.wait(work.copies)

@@ -107,6 +107,9 @@ class _Payload:
     hidden = torch.zeros(1, 1)
     weights = torch.zeros(1, 1)
     experts = np.zeros((1, 1), np.int64)
+    host_hidden = None
+    host_weights = np.zeros((1, 1), np.float32)
+    recorded = None
 
     def __init__(self, blobs: _Blobs, layer: int) -> None:
         self._blobs = blobs
@@ -127,6 +130,9 @@ class _Payload:
 
     def skip(self, expert: int) -> None:
         """The script skips nothing."""
+
+    def proceed(self) -> None:
+        """The script has nothing behind the layer."""
 
     def reroute(self, routing: Routing, weights: torch.Tensor | None = None) -> None:
         """The script does not change the routing."""

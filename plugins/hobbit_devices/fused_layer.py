@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 
 from hobbit.api import ExpertPayload, Job
+from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.in_place import InPlace
 from hobbit_devices.kernels import Kernels
 from hobbit_devices.layer_pairs import Batch, LayerPairs
+from hobbit_devices.recorded_layers import RecordedLayers
 from hobbit_devices.settled_layers import SettledLayers
 from hobbit_devices.upload_ring import UploadRing
 
@@ -27,7 +29,8 @@ class FusedLayers:
 
     `kernels[p]` run the slots of level p. Outputs of pairs are float32, one row each, in the order in which
     pairs are taken; `finish` adds them up in ascending order of experts, so that the parts in which a layer
-    is served leave no trace in its result. `in_place` runs parts of experts in the host's memory.
+    is served leave no trace in its result. `in_place` runs parts of experts in the host's memory. Of a layer
+    that runs `recorded`, only what its recording reads is written down.
     """
 
     def __init__(self, kernels: Sequence[Kernels], ring: UploadRing, in_place: InPlace | None = None) -> None:
@@ -37,6 +40,8 @@ class FusedLayers:
         self._rows: torch.Tensor | None = None
         self._payload: ExpertPayload | None = None
         self._sum: torch.Tensor | None = None
+        self._recorded: RecordedLayers | None = None
+        self._recordings: dict[int, RecordedLayers] = {}
 
     def begin(self, payload: ExpertPayload) -> None:
         """The experts of this payload are run from now on; what a failed pass left is forgotten."""
@@ -46,6 +51,11 @@ class FusedLayers:
         self._hidden = payload.hidden.contiguous()
         self._pairs = LayerPairs(payload.experts)
         self._sum = None
+        recorded = payload.recorded
+        if isinstance(recorded, RecordedLayers):
+            self._recorded, self._outputs = recorded, recorded.outputs
+            return
+        self._recorded = None
         tokens, self._top_k = payload.experts.shape
         self._few = tokens <= FEW_TOKENS
         rows, width = tokens * self._top_k, self._hidden.shape[1]
@@ -57,9 +67,12 @@ class FusedLayers:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run resident experts, all of one level, in as many launches as one expert takes."""
         batch = self._pairs.take([job.key.expert for job in jobs])
-        kernels = self._kernels[jobs[0].key.level]
+        level = jobs[0].key.level
+        kernels = self._kernels[level]
         slots = [job.slot for job in jobs]
-        if self._few:
+        if self._recorded is not None:
+            self._recorded.put(level, batch.row, slots)
+        elif self._few:
             self._run_few(kernels, slots, batch)
         else:
             self._run_many(kernels, slots, batch)
@@ -88,6 +101,10 @@ class FusedLayers:
         payload, self._payload = self._payload, None
         if payload is None:
             return
+        if self._recorded is not None:
+            self._recorded.fill(self._pairs.choices(), self._pairs.rows(), payload.host_weights)
+            payload.deliver(self._pairs.served)
+            return
         if self._sum is None:
             self._sum = self._ring.upload(_joined(self._pairs.choices(), self._pairs.rows()))
         experts, rows = self._sum.view(2, -1, self._top_k)
@@ -97,6 +114,14 @@ class FusedLayers:
     def settled(self, slots: npt.NDArray[np.int32], place: torch.device) -> SettledLayers:
         """For experts that stay in level 0's `slots` [L, E], at steps of few tokens."""
         return SettledLayers(self._kernels[0], slots, place)
+
+    def recorded(self, streams: GpuStreams, top_k: int) -> RecordedLayers | None:
+        """For steps of one token with K experts; None before any layer has run, which tells of its shapes."""
+        if self._rows is None:
+            return None
+        if top_k not in self._recordings:
+            self._recordings[top_k] = RecordedLayers(self._kernels, streams, self._hidden[:1], top_k)
+        return self._recordings[top_k]
 
     def abandon(self) -> None:
         """Forget a layer that was never finished."""

@@ -44,7 +44,8 @@ class HostExperts:
     experts of one-token layers whose blobs are at hand and within the device's reach; of others the host
     computes all. Where the lane can, it runs such layers without Python, whose lock it would wait for.
 
-    `moved_bytes` counts the weights that the host read, `in_place_bytes` those that the device did.
+    `moved_bytes` counts the weights that the host read, `in_place_bytes` those that the device did, `waits`
+    how long the device has waited for the host.
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class HostExperts:
         self._parts: list[_Part] = []
         self._held: list[ExpertKey] = []
         self._counter, self._done = (streams.pinned((1,), torch.int32).zero_() for _ in range(2))
+        self._counted = self._counter.numpy()
         self._number = 0  # of the last layer that was posted
-        self._waits = IntervalLog(streams)
+        self.waits = IntervalLog(streams)
         self._alone = 0  # of the parts, the first ones, that are the host's altogether
         self.moved_bytes = 0
         self.in_place_bytes = 0
@@ -82,8 +84,8 @@ class HostExperts:
         """Let the host run its part of these experts of the layer, and the device its own."""
         self.settle()
         self._source.expect([job.key for job in jobs])
-        hidden = self._hidden.view(payload.hidden.shape, payload.hidden.dtype)
-        self._streams.download(hidden, payload.hidden)
+        there = payload.host_hidden
+        hidden = self._fetched(payload.hidden) if there is None else there
         shared = [self._shared(job, layer) for job in jobs] if len(hidden) == 1 else [None] * len(jobs)
         order = sorted(zip(jobs, shared, strict=True), key=_together)
         parts = self._parts = [
@@ -93,9 +95,9 @@ class HostExperts:
         self._layer = layer
         count = sum(len(part.batch.tokens) for part in parts)
         outputs = self._out(count, hidden.shape[1])
-        if not self._post(parts, hidden, outputs):
-            there = self._streams.computed()
-            self._lane.start(lambda: self._run(there, hidden, parts, outputs), nullcontext())
+        if not self._post(parts, hidden, outputs, there is not None):
+            mark = self._streams.computed()
+            self._lane.start(lambda: self._run(mark, hidden, parts, outputs), nullcontext())
         for level, same in groupby(parts[self._alone :], key=lambda part: (part.job.key.level, part.units)):
             self._run_in_place(level[0], list(same), layer)
 
@@ -124,11 +126,10 @@ class HostExperts:
         outputs = torch.empty(x.shape, dtype=torch.float32, device=x.device)
         self._streams.finish()
         start = perf_counter_ns()
-        hidden, out = self._hidden.view(x.shape, x.dtype), self._out(*x.shape)
-        self._streams.download(hidden, x)
+        hidden, out = self._fetched(x), self._out(*x.shape)
         ffn, lane = self._ffns[level], self._lane.compiled
         if ffn.compiled is not None and lane is not None and len(x) == 1:
-            self._hand_over(lane, [HostPart(ffn.compiled, blob, ffn.compiled.units, out[0])], hidden)
+            self._hand_over(lane, [HostPart(ffn.compiled, blob, ffn.compiled.units, out[0])], hidden, False)
         else:
             there = self._streams.computed()
 
@@ -148,10 +149,6 @@ class HostExperts:
         if self._held:
             self._lane.join()
             self._give_back()
-
-    def waited_ns(self) -> int:
-        """Nanoseconds that the device has waited for the host, as far as is known."""
-        return self._waits.settle()
 
     def in_place_ns(self) -> int:
         """Nanoseconds that the device has read in place so far, as far as is known."""
@@ -200,7 +197,13 @@ class HostExperts:
             part.blob = None
             self.in_place_bytes += cut.bytes_of(cut.units - part.units)
 
-    def _post(self, parts: list[_Part], hidden: torch.Tensor, outputs: torch.Tensor) -> bool:
+    def _fetched(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The hidden state on its way to the host."""
+        host = self._hidden.view(hidden.shape, hidden.dtype)
+        self._streams.download(host, hidden)
+        return host
+
+    def _post(self, parts: list[_Part], hidden: torch.Tensor, outputs: torch.Tensor, there: bool) -> bool:
         """Let the lane run one token's parts without Python, if it can and their blobs are at hand."""
         lane = self._lane.compiled
         if lane is None or len(hidden) > 1 or len(parts) > lane.most:
@@ -216,19 +219,25 @@ class HostExperts:
             units = ffn.units if part.units < 0 else part.units
             posted.append(HostPart(ffn, blob, units, out))
         self.moved_bytes += sum(part.blob.numel() * part.units // part.ffn.units for part in posted)
-        self._hand_over(lane, posted, hidden)
+        self._hand_over(lane, posted, hidden, there)
         return True
 
-    def _hand_over(self, lane: CompiledLane, parts: list[HostPart], hidden: torch.Tensor) -> None:
+    def _hand_over(
+        self, lane: CompiledLane, parts: list[HostPart], hidden: torch.Tensor, there: bool
+    ) -> None:
+        """The lane starts once the hidden state is on the host, which the device says if it is not there."""
         self._number += 1
-        self._streams.count(self._counter)
+        if there:
+            self._counted[0] = self._number
+        else:
+            self._streams.count(self._counter)
         lane.post(parts, hidden[0], self._counter, self._done, self._number)
 
     def _follow(self) -> int:
         """Let the device wait for the lane."""
         before = self._streams.computed()
         self._streams.await_count(self._done, self._number)
-        self._waits.add(before, self._streams.computed())
+        self.waits.add(before, self._streams.computed())
         return 0
 
     def _give_back(self) -> None:

@@ -15,6 +15,7 @@ from hobbit_devices.gpu_streams import GpuStreams
 from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.in_place import InPlace
+from hobbit_devices.recorded_layers import RecordedLayers
 
 GATE = "silu"
 """The gate that the kernels and the host's products are built for."""
@@ -88,6 +89,12 @@ class LayerRunner:
         """See `SettlingDevice`."""
         assert self._fused is not None
         return self._fused.settled(slots, place)
+
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedLayers | None:
+        """See `RecordingDevice`: one token a step, as far as there are kernels."""
+        if self._fused is None or activation != GATE or tokens > FEW_TOKENS:
+            return None
+        return self._fused.recorded(self._streams, top_k)
 
     def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Start experts on the host; `end_layer` joins them."""

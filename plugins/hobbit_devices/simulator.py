@@ -24,6 +24,7 @@ class Simulator:
     """
 
     simulated = True
+    queues = False
     place = "cpu"
 
     def __init__(

@@ -24,6 +24,12 @@ class SlotMarks:
         self._readers: dict[Place, Mark] = {}
         self._arriving: dict[Place, Transfer] = {}
 
+    def begin_layer(self) -> None:
+        """A layer's routing is known: most often all that was queued before is done, and nobody reads on."""
+        if (self._unmarked or self._readers) and self._streams.idle():
+            self._unmarked.clear()
+            self._readers.clear()
+
     def write(self, transfer: Transfer) -> None:
         """A transfer is to fill its slot: it gets a mark behind the last reader."""
         place = transfer.copy.key.level, transfer.copy.slot

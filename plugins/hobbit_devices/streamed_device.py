@@ -34,6 +34,7 @@ from hobbit_devices.interval_log import IntervalLog
 from hobbit_devices.job_groups import by_level, place_of
 from hobbit_devices.layer_runner import LayerRunner
 from hobbit_devices.locked_pages import LockedPages
+from hobbit_devices.recorded_layers import RecordedLayers
 from hobbit_devices.slot_marks import SlotMarks
 from hobbit_devices.transfer import Transfer
 
@@ -58,6 +59,7 @@ class StreamedDevice:
     """
 
     simulated = False
+    queues = True
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class StreamedDevice:
         self._awaited = False  # copies that this layer has queued, and not yet waited for
         self._deferred: list[Job] = []
         self._payload: ExpertPayload | None = None
+        self._recorded: RecordedLayers | None = None
         self._arena: SlotArena | None = None
         self._queue: CopyQueue | None = None
 
@@ -120,7 +123,10 @@ class StreamedDevice:
         self._runner.begin_pass()
 
     def begin_layer(self, layer: int, tokens: int, context: int) -> None:
-        """Nothing to charge."""
+        """Nothing to charge. The routing is known: what was recorded before has been read, and has run."""
+        self._marks.begin_layer()
+        if self._recorded is not None:
+            self._recorded.clear()
 
     def load(self, copy: Copy) -> None:
         """See `Device`. Returns once the copy is queued; it starts behind the slot's last reader."""
@@ -162,6 +168,13 @@ class StreamedDevice:
         self._slots()
         return self._runner.settled(slots, self.torch_device)
 
+    def recorded(self, activation: str | None, tokens: int, top_k: int) -> RecordedLayers | None:
+        """See `RecordingDevice`. Large experts are launched as they arrive, which hides more."""
+        self._slots()
+        if self._small:
+            self._recorded = self._runner.recorded(activation, tokens, top_k)
+        return self._recorded
+
     def run_host(self, layer: int, jobs: Sequence[Job], payload: ExpertPayload | None) -> None:
         """See `Device`."""
         if payload is not None and jobs:
@@ -180,7 +193,7 @@ class StreamedDevice:
         return 0
 
     def end_layer(self, layer: int) -> int:
-        """See `Device`. Time lost by the compute queue is told once it is known, a layer or two later."""
+        """See `Device`. Time lost by the compute queue is told once it is known, some layers later."""
         self._run_deferred()
         self._host_stall_ns += self._runner.end_layer()
         return self._newly_lost()
@@ -200,12 +213,13 @@ class StreamedDevice:
         report = DeviceReport(
             simulated=False,
             now_ns=self.now_ns(),
-            stall_ns=self._lost(),
+            stall_ns=self._stalls.settle() + self._host_stall_ns,
             busy_ns={"link": 0, "host": self._lane.busy_ns},
             moved_bytes={"link": 0, "host": 0},
         )
         if queue is not None:
             runner = self._runner
+            report.stall_ns += runner.host.waits.settle()
             report.busy_ns["link"] = queue.settle() + runner.host.in_place_ns()
             report.moved_bytes["link"] = queue.moved_bytes + runner.host.in_place_bytes
             report.moved_bytes["host"] = runner.hosted_bytes
@@ -277,13 +291,8 @@ class StreamedDevice:
         for job in jobs:
             self._marks.arrived(place_of(job))
 
-    def _lost(self) -> int:
-        """Nanoseconds lost to waiting so far, as far as is known."""
-        waited = self._stalls.settle() + self._host_stall_ns
-        return waited if self._queue is None else waited + self._runner.host.waited_ns()
-
     def _newly_lost(self) -> int:
-        """Nanoseconds lost that became known since the last call."""
-        lost = self._lost()
+        """Nanoseconds lost that became known since the last call; nothing is asked of the driver."""
+        lost = self._stalls.total_ns + self._host_stall_ns + self._runner.host.waits.total_ns
         lost, self._told_ns = lost - self._told_ns, lost
         return lost

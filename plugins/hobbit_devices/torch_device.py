@@ -34,6 +34,7 @@ class TorchDevice:
     """
 
     simulated = False
+    queues = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import linear, silu
 
-from hobbit.api import Copy, Device, ExpertKey, Job
+from hobbit.api import Copy, Device, ExpertKey, Job, RecordedExperts
 from tests.devices.conftest import SLOTS, Experts
 
 
@@ -17,6 +17,8 @@ class Layer:
     """A payload of T tokens with random choices of `top_k` among `experts`."""
 
     activation = "silu"
+    host_hidden: torch.Tensor | None = None
+    recorded: RecordedExperts | None = None
 
     def __init__(self, seed: int, tokens: int, experts: int = 6, top_k: int = 3, hidden: int = 64) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -32,6 +34,10 @@ class Layer:
         there = copy(self)
         there.hidden, there.weights = self.hidden.to(place), self.weights.to(place)
         return there
+
+    @property
+    def host_weights(self) -> np.ndarray:
+        return self.weights.float().cpu().numpy()  # type: ignore[no-any-return]
 
     @property
     def chosen(self) -> list[int]:

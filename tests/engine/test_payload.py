@@ -26,7 +26,8 @@ def call_of(seed: int, tokens: int, renormalise: bool = False) -> tuple[ExpertCa
     hidden = torch.randn(tokens, 64, generator=generator).to(torch.bfloat16)
     index = torch.rand(tokens, EXPERTS, generator=generator).topk(3).indices
     weights = torch.rand(tokens, 3, generator=generator)
-    call = ExpertCall(ExpertMaths(LAYER), hidden, weights, index.numpy(), renormalise)
+    routing = Routing(index.numpy(), weights.numpy())
+    call = ExpertCall(ExpertMaths(LAYER), hidden, weights, routing, renormalise)
     return call, index.numpy(), (hidden, index, weights)
 
 

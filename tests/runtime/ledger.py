@@ -27,6 +27,7 @@ class LedgerDevice:
     """Holds keys instead of weights, and fails when a slot is used before its copy has arrived."""
 
     simulated = True
+    queues = False
     place = "cpu"
 
     def __init__(self) -> None:

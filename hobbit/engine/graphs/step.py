@@ -15,30 +15,31 @@ from hobbit.engine.experts import AttachedLayer, Cut
 from hobbit.engine.graphs.inputs import FixedInputs
 from hobbit.engine.graphs.tape import Replay, Tape
 from hobbit.engine.passes import PassHooks
+from hobbit.engine.payload import Frame
 from hobbit.engine.readback import Readback
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """What is launched up to one layer's experts, and where their inputs and output lie.
+class _CutLayer:
+    """A layer between two stretches: what the first leaves for its experts, and their `frame`.
 
-    `values` is the host's view of the readback, filled by the replay's last copy.
+    `values` is the host's view of the readback, filled by the first one's last copy.
     """
 
-    replay: Replay
     layer: AttachedLayer
     hidden: torch.Tensor
     weights: torch.Tensor
     readback: Readback
     values: npt.NDArray[np.float32]
-    output: torch.Tensor
+    frame: Frame
 
 
 class RecordedStep:
     """Records `forward(**inputs.given)` on `tape`: nothing runs, the KV cache stays as it is.
 
     A CUDA graph cannot stop in the middle to ask the host which experts to bring, so the pass becomes L + 1
-    stretches in one memory pool. Between two of them the layer is served as in any other pass.
+    stretches in one memory pool. Between two of them the layer is served as in any other pass; where the
+    device can, its experts are a part of the second one, which is launched as soon as they are known.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class RecordedStep:
         self._tape = tape
         self._passes = passes
         self._inputs = FixedInputs(given)
-        self._stretches: list[_Stretch] = []
+        self._layers: list[_CutLayer] = []
+        self._stretches: list[Replay] = []
         with tape.recording(), cutting(layers, self._cut):
             tape.begin()
             self._output = forward(**self._inputs.given)
-            self._last = tape.end()
+            self._stretches.append(tape.end())
 
     def run(self, given: Mapping[str, Any]) -> Any:
         """Run the pass on other inputs of the same signature.
@@ -66,14 +68,11 @@ class RecordedStep:
         self._passes.begin(self._passes.read(given))
         self._inputs.fill(given)
         wait = self._tape.waiting()
-        for stretch in self._stretches:
-            stretch.replay()
+        self._stretches[0]()
+        for cut in self._layers:
             wait()
-            routing = stretch.readback.routing(stretch.values)
-            output = stretch.layer.serve(stretch.hidden, stretch.weights, routing, stretch.output)
-            if output is not stretch.output:
-                stretch.output.copy_(output)
-        self._last()
+            routing = cut.readback.routing(cut.values)
+            cut.layer.serve_in(cut.frame, cut.hidden, cut.weights, routing)
         self._passes.end()
         return self._output
 
@@ -89,12 +88,22 @@ class RecordedStep:
         readback: Readback,
     ) -> torch.Tensor:
         """End the stretch behind the readback, and begin the next one with the output in place."""
-        host = self._tape.host(readback.packed)
+        tape, server = self._tape, self._passes.server
+        host_hidden = None
+        if server.hosts:
+            host_hidden = tape.host(hidden)
+            host_hidden.copy_(hidden, non_blocking=True)
+        host = tape.host(readback.packed)
         host.copy_(readback.packed, non_blocking=True)
-        replay = self._tape.end()
+        self._stretches.append(tape.end())
+        number = len(self._stretches)
+        experts = server.recorded(layer.activation, *index.shape)
         output = torch.zeros_like(hidden)
-        self._stretches.append(_Stretch(replay, layer, hidden, weights, readback, host.numpy(), output))
-        self._tape.begin()
+        tape.begin()
+        if experts is not None:
+            output = experts(hidden)
+        frame = Frame(output, lambda: self._stretches[number](), host_hidden, experts)
+        self._layers.append(_CutLayer(layer, hidden, weights, readback, host.numpy(), frame))
         return output
 
 
