@@ -30,6 +30,12 @@ expert_key = cache(ExpertKey)
 """The one `ExpertKey(layer, expert, level)` of these numbers, at a third of the cost of a new one."""
 
 
+@cache
+def expert_keys(layer: int, level: int, experts: int) -> tuple[ExpertKey, ...]:
+    """The keys of all E experts of a layer at one level, by expert: for who asks for several of a layer."""
+    return tuple(expert_key(layer, expert, level) for expert in range(experts))
+
+
 class Effect(str, Enum):
     """What a component may change: its place in every honest table."""
 

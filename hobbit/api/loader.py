@@ -33,6 +33,7 @@ class Loader(Protocol):
     def level_for(self, score: float) -> int | None:
         """The level that a demand of this unimportance deserves when nothing is resident; None: skip it.
 
+        It gets no more precise as `score` grows from 0 to 1: where 1.0 is worth a high copy, all are.
         Prefetchers use it, so that predictions are loaded at the precision a demand would get.
         """
         ...

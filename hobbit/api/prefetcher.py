@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hobbit.api.loader import serving_level
-from hobbit.types import HIGH, Demand, ExpertKey, expert_key
+from hobbit.types import HIGH, Demand, ExpertKey, expert_key, expert_keys
 
 
 class Lookahead(Protocol):
@@ -22,6 +22,10 @@ class Lookahead(Protocol):
     def demands(self, distance: int) -> Sequence[Demand]:
         """Demands predicted for the layer `distance` ahead (1..depth), in falling gate weight."""
         ...
+
+    def experts(self, distance: int) -> Sequence[int]:
+        """The experts of `demands`, in their order, for who needs nothing else of them: this takes less."""
+        return [demand.expert for demand in self.demands(distance)]
 
 
 class ResidencyView(Protocol):
@@ -75,32 +79,53 @@ class Prefetcher(Protocol):
         ...
 
 
+Predicted = tuple[list[ExpertKey], list[ExpertKey]]
+"""Copies of one layer that are missing, and those held."""
+
+
 def predicted_copies(
     layer: int,
     depth: int,
     lookahead: Lookahead,
     view: ResidencyView,
     level_for: Callable[[float], int | None],
-) -> Iterator[tuple[list[ExpertKey], list[ExpertKey]]]:
+) -> Iterator[Predicted]:
     """What gates predict for each of the `depth` layers after `layer`, the nearest first: (missing, held).
 
     Both are in falling gate weight. `level_for` is the loader's: a copy that may serve the demand is held,
     others are missing at the level wanted; who would be skipped is neither.
     """
+    # Who matters least deserves no more than the others do: the common case needs no scores.
+    high_alone = level_for(1.0) == HIGH
     for distance in range(1, min(depth, lookahead.depth) + 1):
         later = layer + distance
         levels = view.held_in(later)
-        missing: list[ExpertKey] = []
-        held: list[ExpertKey] = []
-        for expert, _, score, _ in lookahead.demands(distance):
-            wanted = level_for(score)
-            if wanted is None:
-                continue
-            mask = levels[expert]
-            # A high copy serves everything: the common case spares a call.
-            resident = HIGH if mask & 1 else serving_level(mask, wanted)
-            if resident is None:
-                missing.append(expert_key(later, expert, wanted))
-            else:
-                held.append(expert_key(later, expert, resident))
-        yield missing, held
+        if high_alone:
+            yield _high_copies(later, lookahead.experts(distance), levels)
+        else:
+            yield _copies(later, lookahead.demands(distance), levels, level_for)
+
+
+def _high_copies(layer: int, experts: Sequence[int], levels: Sequence[int]) -> Predicted:
+    keys = expert_keys(layer, HIGH, len(levels))
+    missing = [keys[expert] for expert in experts if not levels[expert] & 1]
+    return missing, [keys[expert] for expert in experts if levels[expert] & 1]
+
+
+def _copies(
+    layer: int, demands: Sequence[Demand], levels: Sequence[int], level_for: Callable[[float], int | None]
+) -> Predicted:
+    missing: list[ExpertKey] = []
+    held: list[ExpertKey] = []
+    for expert, _, score, _ in demands:
+        wanted = level_for(score)
+        if wanted is None:
+            continue
+        mask = levels[expert]
+        # A high copy serves everything: the common case spares a call.
+        resident = HIGH if mask & 1 else serving_level(mask, wanted)
+        if resident is None:
+            missing.append(expert_key(layer, expert, wanted))
+        else:
+            held.append(expert_key(layer, expert, resident))
+    return missing, held

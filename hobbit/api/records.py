@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,11 +57,18 @@ class Records:
 
     def use(self, flat: int, tokens: int, level: int) -> None:
         """Expert `flat` served `tokens` tokens at `level` (0: high). A skipped demand is no use."""
+        self.use_all(((flat, tokens, level),))
+
+    def use_all(self, served: Sequence[tuple[int, int, int]]) -> None:
+        """`use` of each of (expert, tokens, level), in this order: a layer's in one call."""
         last_tick, last_token, uses, high_uses, low_uses = self._counters
-        self.tick += 1
-        last_tick[flat] = self.tick
-        last_token[flat] = self.token
-        uses[flat] += tokens
-        level_uses = low_uses if level else high_uses
-        level_uses[flat] += tokens
-        self.recent.append(flat)
+        tick, token = self.tick, self.token
+        for flat, tokens, level in served:
+            tick += 1
+            last_tick[flat] = tick
+            last_token[flat] = token
+            uses[flat] += tokens
+            level_uses = low_uses if level else high_uses
+            level_uses[flat] += tokens
+        self.tick = tick
+        self.recent += [flat for flat, _, _ in served]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hobbit.api import Action, ExpertKey
+from hobbit.api import Action
 from hobbit.runtime import Observer
 from hobbit.runtime.events import LayerEvent
 
@@ -37,7 +37,6 @@ class Tally(Observer):
 
     def __init__(self, blob_bytes: tuple[int, ...]) -> None:
         self.blob_bytes = blob_bytes
-        self._prefetched: set[ExpertKey] = set()
         self.reset()
 
     def reset(self) -> None:
@@ -53,38 +52,29 @@ class Tally(Observer):
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's counts."""
         counts, served = self._counts, self._counts.served
-        for (expert, _, _, tokens), (action, level, share) in zip(
-            event.demands, event.decisions, strict=True
-        ):
+        for (action, level, share), demands, tokens in event.outcomes:
             counts.selections += tokens
-            if action == _SKIP:
+            if action is _SKIP:
                 counts.skipped += tokens
                 continue
             served[level] += tokens
-            if action == _USE:
-                counts.hits += 1
-                if self._prefetched:
-                    self._used(ExpertKey(event.layer, expert, level))
+            if action is _USE:
+                counts.hits += demands
                 continue
-            counts.misses += 1
-            if action == _HOST:
+            counts.misses += demands
+            if action is _HOST:
                 counts.host_selections += tokens
-                self._hosted(share, self.blob_bytes[level])
-        loaded = sum([copy.nbytes for copy in event.loads])
-        counts.copied += loaded
-        counts.moved += loaded
-        if event.prefetches:
-            counts.moved += sum([copy.nbytes for copy in event.prefetches])
-            self._prefetched.update([copy.key for copy in event.prefetches])
-        self._prefetched.difference_update(event.evicted)
+                self._hosted(demands, share, self.blob_bytes[level])
+        for copy in event.loads:
+            counts.copied += copy.nbytes
+            counts.moved += copy.nbytes
+        for copy in event.prefetches:
+            counts.moved += copy.nbytes
+        for copy in event.first_uses:
+            counts.copied += copy.nbytes
 
-    def _used(self, key: ExpertKey) -> None:
-        if key in self._prefetched:
-            self._prefetched.discard(key)
-            self._counts.copied += self.blob_bytes[key.level]
-
-    def _hosted(self, share: float, nbytes: int) -> None:
+    def _hosted(self, demands: int, share: float, nbytes: int) -> None:
         counts, hosted = self._counts, round(share * nbytes)
-        counts.hosted += hosted
-        counts.moved += nbytes - hosted
-        counts.copied += nbytes - hosted
+        counts.hosted += demands * hosted
+        counts.moved += demands * (nbytes - hosted)
+        counts.copied += demands * (nbytes - hosted)

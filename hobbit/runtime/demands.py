@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from math import exp
-from operator import neg
+from operator import add, gt, neg
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,8 @@ def _one_token(experts: Sequence[int], weights: Sequence[float]) -> list[Demand]
         if light > heavy or (light == heavy and second < first):
             return _pair(second, first, light, heavy)
         return _pair(first, second, heavy, light)
+    if all(map(gt, weights, weights[1:])):  # as routers mostly give them: nothing is left to rank
+        return _scored(zip(weights, experts, strict=True), sum(weights) or 1.0)
     # Negated weights sort the heaviest first and, among equals, the lowest expert.
     ranked = sorted(zip(map(neg, weights), experts, strict=True))
     return _scored(ranked, -sum(weights) or 1.0)
@@ -113,41 +116,56 @@ class LogitsLookahead:
     softmax is taken.
     """
 
-    __slots__ = ("_logits", "_pairs", "_rows", "_top_k", "depth")
+    __slots__ = ("_logits", "_pairs", "_single", "_top_k", "depth")
 
     def __init__(self, logits: npt.NDArray[np.float32], top_k: int, depth: int) -> None:
         self._logits = logits
         self._top_k = top_k
         layers, tokens, experts = logits.shape
         self.depth = min(depth, layers)
+        self._single = tokens == 1
         self._pairs = top_k == 2 < experts
-        self._rows: list[list[list[float]]] = logits.tolist() if tokens == 1 else []  # [D, 1, E]
 
     def demands(self, distance: int) -> list[Demand]:
         """Demands of the layer `distance` ahead, in falling gate weight."""
-        if not self._rows:
-            return self._many_tokens(self._logits[distance - 1])
-        row = self._rows[distance - 1][0]
-        if self._pairs:  # the usual top-K, without a full ranking
-            last, peak = sorted(row)[-2:]
-            first = row.index(peak)
-            second = row.index(last, first + 1 if last == peak else 0)
-            return _pair(first, second, 1.0, exp(last - peak))
-        largest = sorted(row, reverse=True)[: self._top_k]
-        peak = last = largest[0]
-        ranked = []
-        total = 0.0
-        expert = -1
-        for logit in largest:
-            # Among equals, the next one.
-            expert = row.index(logit, expert + 1 if logit == last else 0)
-            last = logit
-            weight = exp(logit - peak)
-            total += weight
-            ranked.append((weight, expert))
-        return _scored(ranked, total)
+        logits = self._logits[distance - 1]
+        if not self._single:
+            return self._many_tokens(logits)
+        row = logits[0]
+        if self._pairs:
+            first, second, behind = _largest_two(row.tolist())
+            return _pair(first, second, 1.0, exp(behind))
+        experts = _largest(row, self._top_k)
+        chosen = row[experts].tolist()
+        peak = chosen[0]
+        weights = [exp(logit - peak) for logit in chosen]
+        # Added one by one: what `sum` makes of floats depends on the Python.
+        return _scored(zip(weights, experts, strict=True), reduce(add, weights))
+
+    def experts(self, distance: int) -> list[int]:
+        """Those of `demands`: nothing is worked out but their ranking."""
+        if not self._single:
+            return [demand.expert for demand in self.demands(distance)]
+        row = self._logits[distance - 1, 0]
+        if self._pairs:
+            first, second, _ = _largest_two(row.tolist())
+            return [first, second]
+        return _largest(row, self._top_k)
 
     def _many_tokens(self, logits: npt.NDArray[np.float32]) -> list[Demand]:
         top = np.argsort(-logits, axis=1, kind="stable")[:, : self._top_k]  # [T, K]
         chosen = np.take_along_axis(logits, top, axis=1).astype(np.float64)
         return _many_tokens(top, np.exp(chosen - chosen[:, :1]))
+
+
+def _largest(logits: npt.NDArray[np.float32], count: int) -> list[int]:
+    """Places of the `count` largest of `logits` [E], the largest first (ties: the lower first)."""
+    ranked: list[int] = np.negative(logits).argsort(kind="stable")[:count].tolist()
+    return ranked
+
+
+def _largest_two(logits: list[float]) -> tuple[int, int, float]:
+    """`_largest` for two, the usual top-K, without a full ranking; and their distance, zero or less."""
+    last, peak = sorted(logits)[-2:]
+    first = logits.index(peak)
+    return first, logits.index(last, first + 1 if last == peak else 0), last - peak

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from hobbit.api import Action, Demand, ExpertKey, Lookahead, Prefetcher, PrefetchPlan, ResidencyView
+from hobbit.api import Demand, ExpertKey, Lookahead, Prefetcher, PrefetchPlan, ResidencyView
 from hobbit.runtime.events import LayerEvent, Observer
 
 PROBE = 4
@@ -71,9 +71,8 @@ class PrefetchGovernor(Observer):
             # Had the prefetch been of use, its copy would have displaced somebody anyway.
             if by is not None and by not in self._right:
                 sums.displaced += copy.nbytes
-        for demand, (action, level, _) in zip(event.demands, event.decisions, strict=True):
-            if action == Action.USE:
-                self._use(ExpertKey(event.layer, demand.expert, level))
+        for copy in event.first_uses:
+            self._use(copy.key)
         issued = len(event.prefetches)
         leaving = len(event.evicted) - issued  # those who made room for prefetches are a layer's last
         for place, key in enumerate(event.evicted):

@@ -114,31 +114,28 @@ class Metrics(Observer):
     def layer(self, event: LayerEvent) -> None:
         """Add one layer's counts."""
         phase = self._phase
-        hits, misses, served = phase.hits, phase.misses, phase.served
-        selections = 0
-        for (_, _, _, tokens), (action, level, share) in zip(event.demands, event.decisions, strict=True):
-            selections += tokens
-            if action == _USE:
-                hits[level] += 1
-                served[level] += tokens
-            elif action == _LOAD:
-                misses[level] += 1
-                served[level] += tokens
-            elif action == _SKIP:
-                phase.skipped += 1
+        for (action, level, share), demands, tokens in event.outcomes:
+            phase.demands += demands
+            phase.selections += tokens
+            if action is _USE:
+                phase.hits[level] += demands
+                phase.served[level] += tokens
+            elif action is _LOAD:
+                phase.misses[level] += demands
+                phase.served[level] += tokens
+            elif action is _SKIP:
+                phase.skipped += demands
                 phase.skipped_selections += tokens
             else:
-                phase.hosted += 1
+                phase.hosted += demands
                 phase.hosted_selections += tokens
-                phase.in_place_bytes += round((1 - share) * self._blob_bytes[level])
+                phase.in_place_bytes += demands * round((1 - share) * self._blob_bytes[level])
         phase.layers += 1
-        phase.demands += len(event.demands)
-        phase.selections += selections
         for copy in event.loads:
             phase.demand_bytes += copy.nbytes
         for copy in event.prefetches:
             phase.prefetches[copy.key.level] += 1
             phase.prefetch_bytes += copy.nbytes
-        phase.prefetches_used += event.first_uses
+        phase.prefetches_used += len(event.first_uses)
         phase.prefetches_dropped += event.dropped
         phase.evictions += len(event.evicted)

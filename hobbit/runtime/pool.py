@@ -75,6 +75,15 @@ class Pool:
         experts[position] = layer * self._per_layer + expert
         layers[position] = layer
 
+    def release(self, layer: int) -> None:
+        """The experts of `layer` are no longer in use, nor masked."""
+        if True in self.blocked:
+            self._mask &= self.layers != layer
+
+    def release_all(self) -> None:
+        """Nobody is in use or masked."""
+        self._mask.fill(False)
+
     def clear(self, position: int) -> None:
         """The position becomes empty and unblocked."""
         self.keys[position] = None

@@ -31,7 +31,6 @@ class Residency:
         self._pools = [_pools(level, a, shape) for level, a in enumerate(allocations)]
         high = allocations[0].total
         self._staging = Staging(list(range(high, high + staging)))
-        self._blocked: list[list[Place]] = [[] for _ in range(shape.layers)]
 
     # Queries.
 
@@ -85,22 +84,31 @@ class Residency:
         place_of = self._places.get
         for key in keys:
             place = place_of(key)
-            if place is None:
-                continue
-            pool, position = place
-            if not pool.blocked[position]:
+            if place is not None:
+                pool, position = place
                 pool.blocked[position] = True
-                self._blocked[key.layer].append(place)
+
+    def occupy(self, keys: Iterable[ExpertKey]) -> list[int]:
+        """`block_all` and `slot` of each, in one go; none of them is staged."""
+        places = self._places
+        slots = []
+        for key in keys:
+            pool, position = places[key]
+            pool.blocked[position] = True
+            slots.append(pool.physical[position])
+        return slots
 
     def release(self, layer: int) -> None:
         """`layer` has run: its copies may be evicted again."""
-        self._unblock(self._blocked[layer])
+        for pools in self._pools:
+            pools[layer].release(layer)
         self._staging.release()
 
     def release_all(self) -> None:
         """No layer is waited for any more (a pass begins, perhaps after one that broke off)."""
-        for places in self._blocked:
-            self._unblock(places)
+        for pools in self._pools:
+            for pool in pools:
+                pool.release_all()
         self._staging.release()
 
     def admit(self, key: ExpertKey, running: int | None) -> tuple[int, ExpertKey | None] | None:
@@ -120,9 +128,8 @@ class Residency:
         if evicted is not None:
             self._forget(evicted)
         pool.put(position, key)
-        place = self._places[key] = pool, position
+        self._places[key] = pool, position
         pool.blocked[position] = True
-        self._blocked[layer].append(place)
         self._held[layer][expert] |= 1 << level
         return pool.physical[position], evicted
 
@@ -167,16 +174,8 @@ class Residency:
     def _forget(self, key: ExpertKey) -> Place:
         place = pool, position = self._places.pop(key)
         self._drop_bit(key)
-        if pool.blocked[position]:
-            pool.blocked[position] = False
-            self._blocked[key.layer].remove(place)
+        pool.blocked[position] = False
         return place
-
-    @staticmethod
-    def _unblock(places: list[Place]) -> None:
-        for pool, position in places:
-            pool.blocked[position] = False
-        places.clear()
 
     def _drop_bit(self, key: ExpertKey) -> None:
         layer, expert, level = key

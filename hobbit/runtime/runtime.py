@@ -35,7 +35,7 @@ from hobbit.runtime.events import Bus, LayerEvent, Observer
 from hobbit.runtime.residency import Residency
 from hobbit.runtime.transfers import Transfers
 from hobbit.runtime.work import LayerWork
-from hobbit.types import expert_key
+from hobbit.types import HIGH, expert_key, expert_keys
 
 _USE, _LOAD, _SKIP, _ = Action  # a global is read faster than a member of an enumeration
 
@@ -205,31 +205,38 @@ class Runtime:
     ) -> LayerWork:
         """Record the uses and sort the demands by what they wait for; held copies are kept from eviction."""
         work = LayerWork()
-        base = layer * self.shape.experts
-        use = self.records.use
+        experts = self.shape.experts
+        base, high = layer * experts, expert_keys(layer, HIGH, experts)
+        used: list[tuple[int, int, int]] = []
         held: dict[ExpertKey, int] = {}
         for (expert, _, _, tokens), (action, level, share) in zip(demands, decisions, strict=True):
-            if action == _SKIP:
+            if action is _SKIP:
                 if payload is not None and tokens:
                     payload.skip(expert)
                 continue
             if tokens:
-                use(base + expert, tokens, level)
-            key = expert_key(layer, expert, level)
-            if action == _USE:
+                used.append((base + expert, tokens, level))
+            key = high[expert] if level == HIGH else expert_key(layer, expert, level)
+            if action is _USE:
                 held[key] = tokens
-            elif action == _LOAD:
+            elif action is _LOAD:
                 work.misses.append((key, tokens))
             elif tokens:
                 work.hosted.append(Job(key, -1, tokens, share))
-        for (key, tokens), (slot, copy) in zip(held.items(), self.transfers.use_all(held), strict=True):
-            # As with demands, the constructor is a Python function.
-            job = tuple.__new__(Job, (key, slot, tokens, 1.0))
-            if copy is not None:
-                work.copies.append(copy)
-            if tokens:
-                (work.ready if copy is None else work.late).append(job)
+        self.records.use_all(used)
+        self._use(held, work)
         return work
+
+    def _use(self, held: dict[ExpertKey, int], work: LayerWork) -> None:
+        """Sort what is `held`, for so many tokens: prefetched copies are waited for at their first use."""
+        slots, copies = self.transfers.use_all(held)
+        work.copies += copies.values()
+        ready, late, new = work.ready, work.late, tuple.__new__
+        for (key, tokens), slot in zip(held.items(), slots, strict=True):
+            if tokens:
+                # As with demands, the constructor is a Python function.
+                job = new(Job, (key, slot, tokens, 1.0))
+                (late if key in copies else ready).append(job)
 
     def _load(self, work: LayerWork) -> list[Copy]:
         """Queue the misses for which there are slots; the others stay in `work.misses`."""

@@ -30,7 +30,7 @@ class Transfers:
         self.evicted: list[ExpertKey] = []
         self.prefetched: list[Copy] = []
         self.dropped = 0
-        self.first_uses = 0
+        self.first_uses: list[Copy] = []
 
     def warm(self, keys: Iterable[ExpertKey]) -> int:
         """Bring copies before the first pass, as far as there are empty slots; returns how many came."""
@@ -52,7 +52,7 @@ class Transfers:
         """Start a layer's books, and drop queued prefetches whose layer has come or passed."""
         self.evicted = []
         self.prefetched = []
-        self.first_uses = 0
+        self.first_uses = []
         self.dropped = 0
         if self._queue:
             waiting = len(self._queue)
@@ -71,25 +71,30 @@ class Transfers:
             self._residency.drop(copy.key)
         left.clear()
 
-    def use_all(self, keys: Collection[ExpertKey]) -> list[tuple[int, Copy | None]]:
+    def use_all(self, keys: Collection[ExpertKey]) -> tuple[list[int], dict[ExpertKey, Copy]]:
         """These are demanded and held: keep them from eviction, and take them out of staging if need be.
 
-        Returns the device slot of each, and the copy to wait for if it is used for the first time.
+        Returns the device slot of each, and the copies to wait for, of those that are used for the first
+        time.
         """
-        residency, unused = self._residency, self._unused
+        unused = self._unused
+        slots = self._unstage(keys) if self._staged else self._residency.occupy(keys)
+        copies = {key: unused.pop(key) for key in keys if key in unused}
+        for copy in copies.values():
+            self.first_uses.append(copy)
+            if not copy.done:
+                self._device.hurry(copy)
+        return slots, copies
+
+    def _unstage(self, keys: Collection[ExpertKey]) -> list[int]:
+        """Let those enter the cache that are staged; returns the device slot of each."""
+        residency = self._residency
         # All of them are blocked before one that leaves staging may evict somebody.
         residency.block_all(keys)
-        served = []
         for key in keys:
-            if self._staged and residency.staged(key):
+            if residency.staged(key):
                 self._note(residency.unstage(key))
-            copy = unused.pop(key, None)
-            if copy is not None:
-                self.first_uses += 1
-                if not copy.done:
-                    self._device.hurry(copy)
-            served.append((residency.slot(key), copy))
-        return served
+        return [residency.slot(key) for key in keys]
 
     def discard(self, key: ExpertKey) -> None:
         """Give a cached copy up (caches that keep nothing)."""

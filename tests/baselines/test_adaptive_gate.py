@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hobbit_baselines.adaptive_gate import AdaptiveGate, AdaptiveGateComponent
 
-from hobbit.api import HIGH, Context, Demand, ExpertKey, PrefetchPlan
+from hobbit.api import HIGH, Context, Demand, ExpertKey, Lookahead, PrefetchPlan
 from hobbit.errors import ConfigError
 from hobbit.testing.stand_ins import Holding
 
 MISSING, FIRST_HELD, BOTH_HELD = [0, 0, 0], [1, 0, 0], [1, 1, 0]
 
 
-class Guess:
+class Guess(Lookahead):
     """Expert 0, then 1, for every layer ahead."""
 
     depth = 3

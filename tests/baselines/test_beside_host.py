@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hobbit_baselines.beside_host import BesideHost, BesideHostComponent
 
-from hobbit.api import Context, Demand, ExpertKey, Geometry, Records
+from hobbit.api import Context, Demand, ExpertKey, Geometry, Lookahead, Records
 from hobbit.errors import ConfigError
 
 EXPERTS = 8
@@ -52,7 +52,7 @@ class View:
         return [self.held(layer, expert) for expert in range(EXPERTS)]
 
 
-class Ahead:
+class Ahead(Lookahead):
     depth = 2
 
     def __init__(self, *layers: Sequence[Demand]) -> None:

@@ -35,7 +35,7 @@ def test_bytes_that_were_used() -> None:
     tally.begin_pass(1, 7, 1)
     missed = [(0, Action.LOAD, 0), (1, Action.HOST, 1), (2, Action.SKIP, -1)]
     tally.layer(_event(0, missed, [prefetched, evicted]))
-    tally.layer(_event(1, [(4, Action.USE, 1), (6, Action.USE, 0)], evicted=[evicted]))
+    tally.layer(_event(1, [(4, Action.USE, 1), (6, Action.USE, 0)], evicted=[evicted], used=[prefetched]))
     tally.layer(_event(1, [(4, Action.USE, 1)]))
     decode = tally.decode
     assert (decode.moved, decode.copied, decode.hosted) == (100 + 30 + 100, 100 + 30, 30)
@@ -88,6 +88,7 @@ def _event(
     decided: list[tuple[int, Action, int]],
     prefetches: list[ExpertKey] | None = None,
     evicted: list[ExpertKey] | None = None,
+    used: list[ExpertKey] | None = None,
 ) -> LayerEvent:
     size = (100, 30)
     loads = [
@@ -95,8 +96,11 @@ def _event(
         for expert, action, level in decided
         if action is Action.LOAD
     ]
-    copies = [Copy(key, 0, False, size[key.level]) for key in prefetches or ()]
+    copies, first_uses = (
+        [Copy(key, 0, False, size[key.level]) for key in keys or ()] for keys in (prefetches, used)
+    )
     return LayerEvent(
         layer, 1, [Demand(expert, 0.5, 0.0, 1) for expert, _, _ in decided], [0] * len(decided),
-        [Decision(action, level) for _, action, level in decided], loads, copies, evicted or [], 0, 0, 0,
+        [Decision(action, level) for _, action, level in decided], loads, copies, evicted or [],
+        first_uses, 0, 0,
     )  # fmt: skip

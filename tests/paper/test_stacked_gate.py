@@ -6,7 +6,7 @@ import pytest
 from hobbit_paper.mixed_precision import MixedPrecision
 from hobbit_paper.stacked_gate import StackedGate, StackedGateComponent
 
-from hobbit.api import HIGH, LOW, Context, Demand, ExpertKey, PrefetchPlan
+from hobbit.api import HIGH, LOW, Context, Demand, ExpertKey, Lookahead, PrefetchPlan
 from hobbit.errors import ConfigError
 from hobbit.testing.stand_ins import Holding
 
@@ -14,7 +14,7 @@ TOP, SECOND, LAST = Demand(0, 0.5, 0.0, 1), Demand(1, 0.35, 0.7, 1), Demand(2, 0
 NOTHING = [0, 0, 0]
 
 
-class Guess:
+class Guess(Lookahead):
     """The same three predictions for every layer ahead; counts the layers asked about."""
 
     depth = 3

@@ -83,3 +83,18 @@ def test_lookahead_predicts_what_a_softmax_router_would_choose(many: Routing) ->
     predicted, chosen = lookahead.demands(1), demands_from(many)
     assert [(d.expert, d.tokens) for d in predicted] == [(d.expert, d.tokens) for d in chosen]
     assert np.allclose([d.score for d in predicted], [d.score for d in chosen], atol=1e-5)
+    assert list(lookahead.experts(1)) == [d.expert for d in predicted]
+
+
+@given(st.lists(st.integers(-2, 2), min_size=6, max_size=6), st.integers(1, 6))
+def test_lookahead_ranks_equal_logits_by_expert(row: list[int], top_k: int) -> None:
+    lookahead = LogitsLookahead(np.array([[row]], np.float32), top_k, 1)
+    ranked = sorted(range(6), key=lambda expert: -row[expert])[:top_k]
+    assert lookahead.experts(1) == ranked == [d.expert for d in lookahead.demands(1)]
+
+
+@given(st.lists(st.integers(1, 3), min_size=4, max_size=4))
+def test_one_token_ranks_equal_weights_by_expert(weights: list[int]) -> None:
+    demands = demands_from(routing([[3, 1, 6, 2]], [[float(weight) for weight in weights]]))
+    by_expert = dict(zip([3, 1, 6, 2], weights, strict=True))
+    assert [d.expert for d in demands] == sorted(by_expert, key=lambda expert: (-by_expert[expert], expert))

@@ -124,7 +124,7 @@ def test_a_staged_expert_enters_the_cache_only_when_used_and_without_a_second_co
     assert len(event.prefetches) == 2
     assert not event.evicted, "staging evicts nobody"
     event = run.step(1, [[2, 0]])
-    assert event.first_uses == 1
+    assert [copy.key.expert for copy in event.first_uses] == [2]
     assert [copy.key.expert for copy in event.loads] == [0]
     assert len(event.evicted) == 1
 
