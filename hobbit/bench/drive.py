@@ -61,12 +61,12 @@ def drive(
             begun()
         start = perf_counter_ns()
         out = called(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        token = int(out.logits[0, -1].argmax())
+        ids = out.logits[:, -1].argmax(-1, keepdim=True).to(ids.device)
+        ids.item()
         times.append(perf_counter_ns() - start)
         if over is not None:
             over()
         cache = out.past_key_values
-        ids = torch.tensor([[token]], device=ids.device)
     return Timed(times[0], tuple(times[1:]))
 
 

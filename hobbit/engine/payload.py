@@ -147,15 +147,12 @@ class ExpertCall:
             weights = None
         self._experts = experts
         self._groups = None
-        if self._weights.dtype != torch.float32:  # the router's own are exact, these may not be
-            on_host = torch.from_numpy(on_host).to(self._weights.dtype).float().numpy()
-        self._host_weights = on_host
-        self._weights = self._upload(on_host) if weights is None else weights
-
-    def _upload(self, weights: npt.NDArray[np.float32]) -> torch.Tensor:
-        """[T, K], where the router's are and of their dtype."""
-        # A GPU's driver has read the few bytes when the call returns: nobody need wait until they arrive.
-        return torch.from_numpy(weights).to(self._weights, non_blocking=self._weights.is_cuda)
+        if weights is None:
+            weights = torch.from_numpy(on_host).to(self._weights.dtype)
+            on_host = weights.float().numpy()  # as exact as they are there
+            # A GPU's driver has read the few bytes when the call returns: nobody need wait for them.
+            weights = weights.to(self._weights.device, non_blocking=self._weights.is_cuda)
+        self._host_weights, self._weights = on_host, weights
 
     def combine(self) -> torch.Tensor:
         """Sum of the experts' outputs times their gate weights, [T, d].

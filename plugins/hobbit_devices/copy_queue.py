@@ -21,6 +21,9 @@ WINDOW = 2
 """Blocks of prefetches in the queue at a time: one moves while the next waits, so the link never idles."""
 
 
+OFTEN = 8
+"""Copies after which those before are asked for, on a link that never rests."""
+
 AHEAD = 4
 """Prefetches of no more than `WINDOW` blocks that the calling thread queues itself, at a time: the other
 thread would take longer to wake than the link to copy one."""
@@ -62,7 +65,7 @@ class CopyQueue:
         key = transfer.copy.key
         self._source.expect((key,))
         with self._changed:
-            self._lent.settle()
+            self._look()
             if not transfer.urgent:
                 if self._goes_ahead(transfer):
                     self._ahead.append(self._put(transfer, transfer.left))
@@ -84,6 +87,7 @@ class CopyQueue:
             if transfer is self._active:
                 return  # the thread is bringing its blob, and will put the rest in whole
             self._prefetches.remove(transfer)
+            self._look()
             if self._at_hand(transfer):
                 self._put(transfer, transfer.left)
             else:
@@ -133,13 +137,22 @@ class CopyQueue:
         self._prefetches.clear()
         self._free_lent()
 
+    def _look(self) -> None:
+        """Ask how far the copies are: the driver once, most often."""
+        if self._last is not None and self._streams.passed(self._last):
+            self._last = None
+            self._ahead.clear()
+            self._lent.settle()
+        elif len(self._ahead) >= AHEAD or self._whole % OFTEN == 0:
+            while self._ahead and self._streams.passed(self._ahead[0]):
+                self._ahead.popleft()
+            self._lent.settle()
+
     def _goes_ahead(self, transfer: Transfer) -> bool:
         """Whether a prefetch is small, none waits before it, and few such are in the queue."""
         small = transfer.left <= WINDOW * self._block_bytes
         if not small or self._prefetches or self._active is not None:
             return False
-        while self._ahead and self._streams.passed(self._ahead[0]):
-            self._ahead.popleft()
         return len(self._ahead) < AHEAD and self._at_hand(transfer)
 
     def _at_hand(self, transfer: Transfer) -> bool:
@@ -175,11 +188,13 @@ class CopyQueue:
         return mark
 
     def _before(self, reader: Mark | None) -> Mark:
-        """A mark at which the next copy may start, behind a slot's last reader: while others are in the queue
-        and nothing else is waited for, it is that behind the last of them."""
+        """A mark at which the next copy may start, behind a slot's last reader.
+
+        While others are queued, as far as is known, and nothing else is waited for, that behind the last one.
+        """
         if reader is not None:
             self._streams.hold(reader)
-        elif self._last is not None and not self._streams.passed(self._last):
+        elif self._last is not None:
             return self._last
         return self._streams.copied()
 
@@ -244,6 +259,7 @@ class CopyQueue:
             if transfer.dropped:
                 self._give_back(transfer)
                 return None
+            self._look()
             mark = self._put(transfer, min(self._step(transfer, blob), transfer.left))
             if transfer.left:
                 (self._urgent if transfer.urgent else self._prefetches).appendleft(transfer)

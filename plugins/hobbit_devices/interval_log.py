@@ -25,7 +25,12 @@ class IntervalLog:
             self.settle()
 
     def settle(self) -> int:
-        """Read what has passed, which never waits; the sum of all so far, in nanoseconds."""
-        while self._open and self._streams.passed(self._open[0][1]):
-            self.total_ns += self._streams.between_ns(*self._open.popleft())
+        """Read what has passed, which never waits; the sum of all so far, in nanoseconds.
+
+        Marks pass in order: most often all have, which the last one tells.
+        """
+        waiting, passed = self._open, self._streams.passed
+        over = bool(waiting) and passed(waiting[-1][1])
+        while waiting and (over or passed(waiting[0][1])):
+            self.total_ns += self._streams.between_ns(*waiting.popleft())
         return self.total_ns
