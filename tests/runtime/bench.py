@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hobbit_baselines.passthrough import PassthroughComponent
@@ -27,6 +28,7 @@ class Bench:
     runtime: Runtime
     device: LedgerDevice
     events: Events
+    payload: Any = None
 
     def step(self, layer: int, experts: list[list[int]], ahead: list[list[int]] | None = None) -> LayerEvent:
         """Serve one layer; gate weights fall by half from rank to rank; `ahead[d]` are predicted experts."""
@@ -38,7 +40,9 @@ class Bench:
             for distance, chosen in enumerate(ahead):
                 for rank, expert in enumerate(chosen):
                     lookahead[distance, :, expert] = 9.0 - rank
-        self.runtime.layer(layer, Routing(np.array(experts, np.int64), weights, lookahead=lookahead), None)
+        self.runtime.layer(
+            layer, Routing(np.array(experts, np.int64), weights, lookahead=lookahead), self.payload
+        )
         return self.events.all[-1]
 
 

@@ -81,6 +81,44 @@ def test_urgent_copies_go_before_prefetches_and_residents_run_first() -> None:
     assert ("load", ExpertKey(1, 2, 0)) not in run.device.calls, "a demand waits for its own load in flight"
 
 
+class Noted:
+    """A payload that notes in the device's ledger when what is behind its layer may be queued."""
+
+    def __init__(self, calls: list[tuple[str, object]]) -> None:
+        self._calls = calls
+
+    def proceed(self) -> None:
+        self._calls.append(("proceed", None))
+
+    def skip(self, expert: int) -> None:
+        self._calls.append(("skip", expert))
+
+
+@pytest.mark.parametrize("slots", [(6, 2), (3, 2)])
+@pytest.mark.parametrize("loader", LOADERS, ids=lambda c: f"{c.name}-{getattr(c, 't1', '')}")
+def test_on_queues_a_layer_goes_before_what_is_prefetched_behind_it(loader, slots) -> None:  # type: ignore[no-untyped-def]
+    plain, queued = (bench(loader, STACKED, LRU, slots) for _ in range(2))
+    queued.device.queues = True
+    for run in (plain, queued):
+        run.payload = Noted(run.device.calls)
+        for token in range(4):
+            run.runtime.begin_pass(1, token)
+            for layer in range(3):
+                experts = [(layer + token) % 4, (layer + 2 * token + 1 + token % 2) % 4]
+                run.step(layer, [experts], [[token % 4, 3], [1, 2]][: 2 - layer] or None)
+                calls = [name for name, _ in run.device.calls]
+                if "prefetch" in calls:
+                    first = run is queued
+                    assert (calls.index("proceed") < calls.index("prefetch")) == first
+                    assert not first or calls.index("run") < calls.index("proceed")
+                run.device.calls.clear()
+            run.runtime.end_pass()
+    for one, other in zip(plain.events.all, queued.events.all, strict=True):
+        assert (one.decisions, one.held, one.evicted) == (other.decisions, other.held, other.evicted)
+        assert [copy.key for copy in one.loads] == [copy.key for copy in other.loads]
+        assert [copy.key for copy in one.prefetches] == [copy.key for copy in other.prefetches]
+
+
 def test_a_masked_expert_outlives_a_more_recent_one_and_is_freed_after_its_layer() -> None:
     run = bench(ON_DEMAND, STACKED, LRU, slots=(4,))
     run.runtime.begin_pass(1, 0)
