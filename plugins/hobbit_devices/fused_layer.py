@@ -77,6 +77,15 @@ class FusedLayers:
         else:
             self._run_many(kernels, slots, batch)
 
+    def run_now(self) -> None:
+        """Launch what a recording was to run: one of its slots is wanted for another expert of the layer."""
+        if self._payload is None or self._recorded is None:
+            return
+        for kernels, slots in zip(self._kernels, self._recorded.take(), strict=True):
+            if max(slots) >= 0:
+                there, count = self._ring.upload(slots + [0] * len(slots)), len(slots)
+                kernels.run(self._hidden, there[:count], there[count:], self._outputs)
+
     def take(self, expert: int) -> Batch:
         """The pairs of an expert that runs elsewhere: whoever runs it fills their `rows`."""
         return self._pairs.take([expert])

@@ -96,6 +96,11 @@ class LayerRunner:
             return None
         return self._fused.recorded(self._streams, top_k)
 
+    def run_now(self) -> None:
+        """What was left to a recording runs now."""
+        if self._fused is not None:
+            self._fused.run_now()
+
     def run_host(self, jobs: Sequence[Job], payload: ExpertPayload) -> None:
         """Start experts on the host; `end_layer` joins them."""
         if (fused := self._fused) is not None and payload.activation == GATE:

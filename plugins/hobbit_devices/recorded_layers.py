@@ -53,6 +53,12 @@ class RecordedLayers:
         first = level * self._top_k + row
         self._values[first : first + len(slots)] = slots
 
+    def take(self) -> list[list[int]]:
+        """The slots put down so far, [K] of each level, which the recording is to leave alone from now on."""
+        taken: list[list[int]] = self._values[: self._slots].reshape(-1, self._top_k).tolist()
+        self._values[: self._slots] = NOBODY
+        return taken
+
     def fill(
         self, choices: Sequence[int] | Ints, rows: Sequence[int] | Ints, weights: npt.NDArray[np.float32]
     ) -> None:

@@ -30,6 +30,10 @@ class SlotMarks:
             self._unmarked.clear()
             self._readers.clear()
 
+    def unread(self, place: Place) -> bool:
+        """Whether somebody may have yet to read the slot, without a mark."""
+        return place in self._unmarked
+
     def write(self, transfer: Transfer) -> None:
         """A transfer is to fill its slot: it gets a mark behind the last reader."""
         place = transfer.copy.key.level, transfer.copy.slot

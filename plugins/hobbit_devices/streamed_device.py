@@ -132,6 +132,8 @@ class StreamedDevice:
         """See `Device`. Returns once the copy is queued; it starts behind the slot's last reader."""
         transfer = Transfer(copy, self._slots().blob(copy.key.level, copy.slot), urgent=copy.urgent)
         copy.handle = transfer
+        if self._recorded is not None and self._marks.unread((copy.key.level, copy.slot)):
+            self._runner.run_now()  # it comes before the recording
         self._marks.write(transfer)
         self._awaited |= copy.urgent
         self._copies().queue(transfer)

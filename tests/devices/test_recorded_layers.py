@@ -10,7 +10,7 @@ from hobbit_devices.cuda import CudaDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hobbit.api import RecordingDevice, SlotLayout
+from hobbit.api import ExpertKey, Job, RecordingDevice, SlotLayout
 from tests.devices.conftest import SLOTS, Experts
 from tests.devices.layers import Layer, serve
 from tests.devices.stand_in_device import StandIn
@@ -53,6 +53,32 @@ def test_a_recording_gives_the_bits_of_launches(plan: list[tuple[int, list[str]]
         output = layer.recorded(layer.hidden)  # as a replay would, once `end_layer` has been called
         device.end_pass(1)
         assert torch.equal(output, expected)
+    device.close()
+    component.built[0].close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_waves_through_one_slot_run_before_the_recording(seed: int) -> None:
+    component = StandIn(fused=True, inline=False, seed=seed)
+    device = warmed(component)
+    layer = Layer(seed, 1)
+    layer.recorded = device.recorded("silu", 1, 3)
+    device.begin_pass(1, 0)
+    device.begin_layer(0, 1, 0)
+    ran = {}
+    payload: Any = layer
+    for expert in layer.chosen:
+        key = ExpertKey(0, expert, seed % 2)
+        ran[expert] = EXPERTS.decoded(key)
+        copy = EXPERTS.copy(key, 0)
+        device.load(copy)
+        device.wait([copy])
+        device.run(0, [Job(key, 0, 1)], payload)
+    device.end_layer(0)
+    assert layer.recorded is not None
+    output = layer.recorded(layer.hidden)
+    device.end_pass(1)
+    assert torch.equal(output, layer.expected(ran))
     device.close()
     component.built[0].close()
 
