@@ -16,7 +16,8 @@ class CudaStreams:
 
     An upload is a kernel that reads the pinned memory itself, where the driver maps it: in the queue of the
     copy engine it would wait behind whole blobs. Blobs are copied by `driver`, without one by torch. What
-    torch takes long to tell, which memory is locked and which stream is current, is remembered.
+    torch takes long to tell, which memory is locked and which stream is current, is remembered. The second
+    compute stream has the lowest priority there is, which is that of a default stream, too.
     """
 
     def __init__(self, device: torch.device, driver: CudaDriver | None = None) -> None:
@@ -25,6 +26,7 @@ class CudaStreams:
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._copies_handle: int = self._copies.cuda_stream
         self._index = self._copies.device.index
+        self._beside = torch.cuda.Stream(device, priority=0)  # type: ignore[no-untyped-call]
         self._known: dict[int, torch.cuda.Stream] = {}
         # Whoever joins one sleeps: the copy thread is not to take a core from the host's experts.
         self._copied = CudaMarks(blocking=True)
@@ -60,6 +62,10 @@ class CudaStreams:
     def follow(self, mark: CudaMark) -> None:
         """See `GpuStreams`."""
         mark.event.wait(self._current())
+
+    def beside(self) -> AbstractContextManager[Any]:
+        """See `GpuStreams`."""
+        return _Within(self._beside, self._current())
 
     def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:
         """See `GpuStreams`."""
@@ -166,6 +172,23 @@ class CudaStreams:
             return True
         except (RuntimeError, TypeError, ValueError):
             return False
+
+
+class _Within:
+    """Makes a stream the calling thread's current one. torch's own context looks both up and asks for their
+    devices, which takes longer than a launch."""
+
+    __slots__ = ("_outside", "_stream")
+
+    def __init__(self, stream: torch.cuda.Stream, outside: torch.cuda.Stream) -> None:
+        self._stream = stream
+        self._outside = outside
+
+    def __enter__(self) -> None:
+        torch.cuda.set_stream(self._stream)
+
+    def __exit__(self, *error: object) -> None:
+        torch.cuda.set_stream(self._outside)
 
 
 _KINDS = {torch.int32: "<i4", torch.float32: "<f4", torch.uint8: "|u1"}

@@ -32,6 +32,6 @@ class FusedChoice:
         kernels = [build_kernels(blob, arena.pool(level))[0] for level, blob in enumerate(layout.layouts)]
         ring = UploadRing(self._streams, self._device)
         in_place = InPlace(
-            layout.layouts, self._streams, ring, lambda blob, pool: build_kernels(blob, pool)[0]
+            layout.layouts, self._streams, self._device, lambda blob, pool: build_kernels(blob, pool)[0]
         )
         return FusedLayers(kernels, ring, in_place)

@@ -16,6 +16,7 @@ class GpuStreams(Protocol):
     """A queue of copies beside the queue that computes; work in one queue runs in order.
 
     The compute queue is the calling thread's current one, so that a CUDA graph may be replayed between calls.
+    A second one runs at its side, for work that leaves most of the device idle: `beside`.
     Nothing waits on the host but `join` and `finish`. Marks carry the time at which they passed; one that is
     referred to no more may stand for another point from then on.
     """
@@ -41,7 +42,12 @@ class GpuStreams(Protocol):
         ...
 
     def follow(self, mark: Mark) -> None:
-        """What is queued for computation from now on starts after `mark`, one of the copy queue."""
+        """What is queued for computation from now on starts after `mark`, one of another queue."""
+        ...
+
+    def beside(self) -> AbstractContextManager[Any]:
+        """Inside it the second queue is the compute queue. Neither waits for the other but where told to
+        `follow`; memory that both use is to outlive the work of both."""
         ...
 
     def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:

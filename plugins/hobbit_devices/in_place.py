@@ -21,23 +21,21 @@ class InPlace:
     """One token's products with blobs in the host's memory: no slot, no copy, the link's speed.
 
     A blob is found by its place in the piece of memory that it is a part of; each such piece has kernels of
-    its own for every layout.
+    its own for every layout. All of it is for one compute queue: calls share what lies between two kernels.
     """
 
     def __init__(
-        self, layouts: Sequence[BlobLayout], streams: GpuStreams, ring: UploadRing, build: Build
+        self, layouts: Sequence[BlobLayout], streams: GpuStreams, device: torch.device, build: Build
     ) -> None:
         self._layouts = layouts
         self._streams = streams
-        self._ring = ring
+        self.device = device
+        """Where products are computed."""
+        self._ring = UploadRing(streams, device)
         self._build = build
+        self._tokens: dict[int, torch.Tensor] = {}
         self._kernels: dict[tuple[int, int], Kernels] = {}
         self._places: dict[int, tuple[int, int] | None] = {}
-
-    @property
-    def device(self) -> torch.device:
-        """Where products are computed."""
-        return self._ring.device
 
     def reaches(self, blob: torch.Tensor) -> bool:
         """Whether the device can read this blob."""
@@ -54,10 +52,18 @@ class InPlace:
         for memory, same in groupby(map(self._place, blobs), key=_memory):
             slots = [place[1] for place in same if place is not None]
             count = len(slots)
-            there = self._ring.upload(slots + [0] * count)
             kernels = self._kernels_for(level, memory, blobs[start])
-            kernels.run(x, there[:count], there[count:], out[start : start + count], first)
+            rows = out if count == len(blobs) else out[start : start + count]
+            kernels.run(x, self._ring.show(slots), self._first_token(count), rows, first)
             start += count
+
+    def _first_token(self, count: int) -> torch.Tensor:
+        """The token of each of so many pairs."""
+        tokens = self._tokens.get(count)
+        if tokens is None:
+            with torch.inference_mode(False):
+                tokens = self._tokens[count] = torch.zeros(count, dtype=torch.int32, device=self.device)
+        return tokens
 
     def _place(self, blob: torch.Tensor) -> tuple[int, int] | None:
         """The piece of memory that a blob lies in, and the first of its slots there; blobs never move."""

@@ -43,18 +43,20 @@ class Activations:
 class Experts:
     """The store, and what its experts give when nothing is offloaded."""
 
-    def __init__(self, pin: bool) -> None:
-        self.geometry = Geometry(layers=2, experts=6, top_k=2, hidden=64, ffn=64)
+    def __init__(self, pin: bool, width: int = 64) -> None:
+        self.geometry = Geometry(layers=2, experts=6, top_k=2, hidden=width, ffn=width)
         self.quantizer: Quantizer = QuantoQuantizer().build(self.context)
         specs = self.geometry.expert_tensors()
         self.layouts = tuple(self.quantizer.layout(specs, precision) for precision in PRECISIONS)
         self.store = MemoryStore(self.layouts, self.geometry.shape, pin)
         fill_store(self.store, self.quantizer, PRECISIONS, self.tensors)
-        self.hidden = torch.randn(5, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
+        self.hidden = torch.randn(5, width, generator=torch.Generator().manual_seed(1)).bfloat16()
 
     @property
     def context(self) -> Context:
-        return Context(self.geometry, PRECISIONS, (24576, 6912), Records(self.geometry.shape))
+        squares = (self.geometry.ffn // 64) ** 2
+        blobs = 24576 * squares, 6912 * squares
+        return Context(self.geometry, PRECISIONS, blobs, Records(self.geometry.shape))
 
     def tensors(self, layer: int, expert: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(100 * layer + expert)

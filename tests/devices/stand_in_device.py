@@ -60,7 +60,7 @@ class StandIn(TorchComponent):
             in_place = InPlace(
                 layout.layouts,
                 streams,
-                ring,
+                CPU,
                 lambda blob, pool: QueuedKernels(streams, ReferenceKernels(blob, pool)),
             )
             return FusedLayers(kernels, ring, in_place)

@@ -1,9 +1,9 @@
-"""The queues of a GPU on two threads: as asynchronous as the real ones, on host memory."""
+"""The queues of a GPU on three threads: as asynchronous as the real ones, on host memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import SimpleQueue
 from random import Random
 from threading import Event, Thread
@@ -79,7 +79,7 @@ class StandInStreams:
     """Meets `GpuStreams`. `inline`: the calling thread computes, as a CPU does, and waits where a GPU would.
 
     `moved` lists the address and bytes of every copy, in the order in which they ran. `pageable` blobs are
-    not direct; `seed` draws the delays of both queues (None: there are none).
+    not direct; `seed` draws the delays of the queues (None: there are none).
     """
 
     def __init__(self, inline: bool = False, pageable: bool = False, seed: int | None = None) -> None:
@@ -88,6 +88,8 @@ class StandInStreams:
         self.moved: list[tuple[int, int]] = []
         self.copies = Worker("copy", None if seed is None else Random(seed))
         self.compute = Worker("compute", None if seed is None else Random(seed + 1))
+        self.side = Worker("side", None if seed is None else Random(seed + 2))
+        self._current = self.compute
         self._pinned: set[int] = set()
 
     def copy(self, target: torch.Tensor, source: torch.Tensor) -> None:
@@ -108,17 +110,25 @@ class StandInStreams:
 
     def computed(self) -> Moment:
         if not self.inline:
-            return self.compute.mark()
-        moment = Moment("compute")
+            return self._current.mark()
+        moment = Moment(self._current.name)
         moment.set()
         return moment
 
     def idle(self) -> bool:
-        return self.inline or self.compute.idle()
+        return self.inline or self._current.idle()
 
     def follow(self, mark: Moment) -> None:
-        assert mark.queue == "copy"
+        assert mark.queue != self._current.name
         self.put(mark.wait)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        self._current, outside = self.side, self._current
+        try:
+            yield
+        finally:
+            self._current = outside
 
     def upload(self, target: torch.Tensor, source: torch.Tensor) -> None:
         self.put(lambda: target.copy_(source))
@@ -174,16 +184,17 @@ class StandInStreams:
     def close(self) -> None:
         self.copies.close()
         self.compute.close()
+        self.side.close()
 
     def put(self, work: Callable[[], object]) -> None:
         if self.inline:
             work()
         else:
-            self.compute.put(work)
+            self._current.put(work)
 
 
 class QueuedKernels:
-    """Meets `Kernels`: others' work, put into the compute queue."""
+    """Meets `Kernels`: others' work, put into the compute queue that is current."""
 
     def __init__(self, streams: StandInStreams, kernels: Kernels) -> None:
         self._streams = streams

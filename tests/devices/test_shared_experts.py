@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from hobbit_devices.host_kernels.loading import load
+from hobbit_devices.upload_ring import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.skipif(KERNELS is None, reason="int4 is parted by compi
 
 EXPERTS = Experts(pin=False)
 HIGH, LOW = 0, 1
+LAYERS = 2 * ROWS
+"""More than the rows in which the device finds what to read."""
 
 
 def served(layer: Layer, shares: dict[int, float], level: int, **how: Any) -> tuple[torch.Tensor, Any]:
@@ -53,6 +56,34 @@ def served(layer: Layer, shares: dict[int, float], level: int, **how: Any) -> tu
     return layer.output, report
 
 
+def many(level: int, **how: Any) -> list[torch.Tensor]:
+    """One token after another on one device: some experts shared, the others from slots."""
+    source, outputs = Counting(), []
+    component = StandIn(fused=True, **{"kernels": KERNELS, **how})
+    device = prepared(component, source)
+    for number in range(LAYERS):
+        layer: Any = Layer(number, 1)
+        layer.host_hidden = layer.hidden if number % 2 else None
+        lying = layer.chosen[: 1 + number % 3]
+        device.begin_pass(1, 0)
+        device.begin_layer(0, 1, 0)
+        device.run_host(0, [Job(ExpertKey(0, e, level), -1, 1, 0.3 * (number % 4)) for e in lying], layer)
+        copies = [EXPERTS.copy(ExpertKey(0, e, level), s) for s, e in enumerate(layer.chosen[len(lying) :])]
+        for copy in copies:
+            device.load(copy)
+        device.wait(copies)
+        if copies:
+            device.run(0, [Job(copy.key, copy.slot, 1) for copy in copies], layer)
+        device.end_layer(0)
+        device.end_pass(1)
+        torch.testing.assert_close(layer.output, whole(Layer(number, 1), level), rtol=3e-2, atol=3e-2)
+        outputs.append(layer.output)
+    device.close()
+    assert not any(source.lent.values()), "every blob is given back"
+    component.built[0].close()
+    return outputs
+
+
 def whole(layer: Layer, level: int) -> torch.Tensor:
     return layer.expected({e: EXPERTS.decoded(ExpertKey(0, e, level)) for e in layer.chosen})
 
@@ -73,6 +104,16 @@ def test_parts_add_up_to_the_whole(
     torch.testing.assert_close(found, whole(Layer(layer_seed, 1), level), rtol=3e-2, atol=3e-2)
     again, _ = served(Layer(layer_seed, 1), chosen, level)
     assert torch.equal(found, again), "the timing leaves no trace"
+
+
+@pytest.mark.parametrize("level", [HIGH, LOW])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_layer_after_layer_has_the_same_bits_again(level: int, kernels: bool) -> None:
+    how = {} if kernels else {"kernels": None}
+    plain = many(level, **how)
+    for seed in range(2):
+        again = many(level, inline=False, seed=seed, **how)
+        assert all(map(torch.equal, plain, again)), "the timing leaves no trace"
 
 
 @pytest.mark.parametrize("level", [HIGH, LOW])

@@ -15,6 +15,7 @@ from hobbit_devices.cuda_streams import CudaStreams
 from hobbit_devices.upload_ring import ROWS, WIDTH, UploadRing
 
 from hobbit.api import ExpertKey, Job
+from tests.devices.conftest import Experts
 from tests.devices.layers import Layer, serve
 
 pytestmark = [
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 
 ROUNDS = 40
+WIDE = 1024
 
 
 def run(
@@ -84,6 +86,85 @@ def test_host_and_device_share_an_expert(pinned_experts: Any, level: int, share:
     if level == 0:  # 64 units, parted at multiples of 16; those of int4 at groups of 64
         assert moved["link"] == moved["host"] * {0.0: 1, 0.3: 3, 0.7: 1 / 3}[share] or not moved["host"]
     device.close()
+
+
+@pytest.fixture(scope="module")
+def wide_experts() -> Experts:
+    """Experts that take long enough to read for others to run beside them."""
+    return Experts(pin=True, width=WIDE)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_is_read_in_place_runs_beside_the_others(wide_experts: Experts, level: int) -> None:
+    first, second = (beside(wide_experts, level) for _ in range(2))
+    for number, (output, again) in enumerate(zip(first, second, strict=True)):
+        layer = Layer(number, 1, hidden=WIDE)
+        right = layer.expected({e: wide_experts.decoded(ExpertKey(0, e, level)) for e in layer.chosen})
+        torch.testing.assert_close(output, right, rtol=3e-2, atol=0.02 * float(right.abs().max()))
+        assert torch.equal(output, again), "the timing leaves no trace"
+
+
+def beside(experts: Experts, level: int) -> list[torch.Tensor]:
+    """One token after another on one device: one or two experts shared, the others in slots of their own."""
+    device = experts.device(CudaDevice())
+    assert device.costs.in_place_ns(level, 1) is not None
+    outputs = []
+    device.begin_pass(1, 0)
+    for number in range(3 * ROUNDS):
+        layer = Layer(number, 1, hidden=WIDE)
+        on_gpu: Any = layer.to(device.torch_device)
+        on_gpu.host_hidden = layer.hidden.pin_memory() if number % 3 else None
+        shared = layer.chosen[: 1 + number % 2]
+        device.begin_layer(0, 1, 0)
+        share = (0.0, 0.25, 0.5, 1.0)[number % 4]
+        device.run_host(0, [Job(ExpertKey(0, e, level), -1, 1, share) for e in shared], on_gpu)
+        copies = [experts.copy(ExpertKey(0, e, level), s) for s, e in enumerate(layer.chosen[len(shared) :])]
+        for copy in copies:
+            device.load(copy)
+        device.wait(copies)
+        device.run(0, [Job(copy.key, copy.slot, 1) for copy in copies], on_gpu)
+        device.end_layer(0)
+        outputs.append(on_gpu.output.cpu())  # as the next layer's routing, it comes behind the layer
+    device.end_pass(1)
+    report = device.report()
+    assert report.moved_bytes["link"] and report.moved_bytes["host"]
+    device.close()
+    return outputs
+
+
+def test_work_beside_is_ordered_by_marks_alone() -> None:
+    streams = CudaStreams(torch.device("cuda"), CudaDriver.find())
+    outside = torch.cuda.current_stream()
+    here, there = (torch.zeros(2**24, device="cuda") for _ in range(2))
+    for number in range(50):
+        here.add_(1)
+        mark = streams.computed()
+        with streams.beside():
+            assert torch.cuda.current_stream() != outside
+            streams.follow(mark)
+            there.copy_(here)
+            done = streams.computed()
+        assert torch.cuda.current_stream() == outside
+        streams.follow(done)
+        here.copy_(there)
+        if number % 10 == 0:
+            streams.join(done)
+            assert streams.passed(done)
+    with pytest.raises(KeyError), streams.beside():
+        raise KeyError
+    assert torch.cuda.current_stream() == outside
+    streams.finish()
+    assert here.unique().tolist() == [50]
+
+
+def test_shown_rows_stay_until_they_were_read() -> None:
+    place = torch.device("cuda")
+    streams = CudaStreams(place, CudaDriver.find())
+    ring = UploadRing(streams, place)
+    with streams.beside():
+        kept = [ring.show([number, number + 1]) * 1 for number in range(5 * ROWS)]
+        streams.finish()
+    assert torch.stack(kept).cpu().tolist() == [[n, n + 1] for n in range(5 * ROWS)]
 
 
 def test_pageable_blobs_go_through_the_ring(experts: Any) -> None:

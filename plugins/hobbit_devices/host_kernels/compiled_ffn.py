@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import torch
 
@@ -38,7 +37,7 @@ class CompiledFfn:
     def __init__(self, kernels: HostKernels, format: ExpertFormat, team: HostTeam | None = None) -> None:
         self._kernels = kernels
         self._expert = Expert.of(format)
-        self._pointer = ctypes.pointer(self._expert)
+        self._address = ctypes.addressof(self._expert)
         self.units = format.ffn
         self._team = team
         groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
@@ -46,11 +45,11 @@ class CompiledFfn:
         self._scratch = self._wide = torch.empty(0)
         self.cut = 0 if format.down.bits == 2 else max(CUT, format.down.group)
 
-    def addresses(self) -> tuple[Any, int]:
+    def addresses(self) -> tuple[int, int]:
         """For one token: where the C file finds the expert's form, and room for what lies in between."""
         if len(self._scratch) < self._room:
             self._scratch = torch.empty(self._room)
-        return self._pointer, self._scratch.data_ptr()
+        return self._address, self._scratch.data_ptr()
 
     def __call__(
         self, x: torch.Tensor, blob: torch.Tensor, out: torch.Tensor, units: tuple[int, int] | None = None

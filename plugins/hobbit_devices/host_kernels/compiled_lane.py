@@ -10,7 +10,7 @@ import torch
 
 from hobbit.errors import DeviceError
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
-from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
+from hobbit_devices.host_kernels.host_kernels import DTYPES, HostKernels
 from hobbit_devices.host_kernels.host_team import HostTeam
 
 MOST_PARTS = 64
@@ -26,7 +26,7 @@ class Part(ctypes.Structure):
     """`part` of the C file."""
 
     _fields_ = (
-        ("expert", ctypes.POINTER(Expert)),
+        ("expert", ctypes.c_void_p),
         ("blob", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
@@ -76,7 +76,11 @@ class CompiledLane:
         library.hobbit_lane_busy_ns.restype = ctypes.c_int64
         self._check = check
         self._parts = (Part * MOST_PARTS)()
+        self._places = list(self._parts)  # each look at an item makes an object
         self._layer = Layer()
+        self._posted = ctypes.addressof(self._layer), ctypes.addressof(self._parts)
+        # Python's lock is kept meanwhile: the call returns at once, and who gives it up may wait long for it.
+        self._post = ctypes.PYFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(("hobbit_lane_post", library))
         self._x = torch.empty(0)
         self._kept: object = None  # what the thread reads by address
         self._lane: ctypes.c_void_p | None = ctypes.c_void_p(
@@ -93,18 +97,20 @@ class CompiledLane:
         done: torch.Tensor,
         number: int,
     ) -> None:
-        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d]; the last one has been joined."""
-        if len(self._x) < hidden.numel():
-            self._x = torch.empty(hidden.numel())
-        for place, part in enumerate(parts):
-            expert, scratch = part.ffn.addresses()
-            addresses = part.blob.data_ptr(), scratch, part.out.data_ptr()
-            self._parts[place] = Part(expert, *addresses, 0, part.units)
-        dtype = _DTYPES[hidden.dtype]
-        places = counter.data_ptr(), done.data_ptr(), hidden.data_ptr(), self._x.data_ptr()
-        self._layer = Layer(*places, hidden.numel(), number, dtype, len(parts))
+        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d], once the last one is over."""
+        self.join()
+        for place, (ffn, blob, units, out) in zip(self._places, parts, strict=False):
+            place.expert, place.scratch = ffn.addresses()
+            place.blob, place.y, place.last = blob.data_ptr(), out.data_ptr(), units
+        layer, width = self._layer, len(hidden)
+        if layer.width != width:
+            self._x = torch.empty(width)
+            layer.width, layer.x = width, self._x.data_ptr()
+        layer.counter, layer.done = counter.data_ptr(), done.data_ptr()
+        layer.hidden, layer.dtype = hidden.data_ptr(), _DTYPES[hidden.dtype]
+        layer.number, layer.count = number, len(parts)
         self._kept = parts, hidden, counter, done
-        self._library.hobbit_lane_post(self._lane, ctypes.byref(self._layer), self._parts)
+        self._post(self._lane, *self._posted)
 
     def join(self) -> None:
         """Wait for the layer that was posted, if one was."""
