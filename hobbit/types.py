@@ -86,6 +86,7 @@ class Decision(NamedTuple):
     share: float = 1.0
 
 
+RESIDENT = Decision(Action.USE, HIGH)
 SKIPPED = Decision(Action.SKIP, -1)
 
 

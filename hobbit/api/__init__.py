@@ -47,6 +47,7 @@ from hobbit.geometry import Geometry
 from hobbit.types import (
     HIGH,
     LOW,
+    RESIDENT,
     SKIPPED,
     Action,
     Decision,
@@ -60,6 +61,7 @@ from hobbit.types import (
 __all__ = [
     "HIGH",
     "LOW",
+    "RESIDENT",
     "SKIPPED",
     "Action",
     "Allocation",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.types import RecordScope, RoutingShape
+from hobbit.types import ExpertKey, RecordScope, RoutingShape, expert_key
 
 
 class Records:
@@ -57,18 +57,21 @@ class Records:
 
     def use(self, flat: int, tokens: int, level: int) -> None:
         """Expert `flat` served `tokens` tokens at `level` (0: high). A skipped demand is no use."""
-        self.use_all(((flat, tokens, level),))
+        layer, expert = divmod(flat, self.per_layer)
+        self.use_all({expert_key(layer, expert, level): tokens})
 
-    def use_all(self, served: Sequence[tuple[int, int, int]]) -> None:
-        """`use` of each of (expert, tokens, level), in this order: a layer's in one call."""
+    def use_all(self, served: Mapping[ExpertKey, int]) -> None:
+        """`use` of each copy that served so many tokens, in this order; none is no use."""
         last_tick, last_token, uses, high_uses, low_uses = self._counters
-        tick, token = self.tick, self.token
-        for flat, tokens, level in served:
-            tick += 1
-            last_tick[flat] = tick
-            last_token[flat] = token
-            uses[flat] += tokens
-            level_uses = low_uses if level else high_uses
-            level_uses[flat] += tokens
+        tick, token, per_layer, recent = self.tick, self.token, self.per_layer, self.recent
+        for (layer, expert, level), tokens in served.items():
+            if tokens:
+                tick += 1
+                flat = layer * per_layer + expert
+                last_tick[flat] = tick
+                last_token[flat] = token
+                uses[flat] += tokens
+                level_uses = low_uses if level else high_uses
+                level_uses[flat] += tokens
+                recent.append(flat)
         self.tick = tick
-        self.recent += [flat for flat, _, _ in served]

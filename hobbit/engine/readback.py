@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,18 @@ import torch
 from hobbit.api import Routing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Views:
+    """The parts of a readback's `values` [n] on the host, as `Routing` has them; `index` still in float32."""
+
+    values: npt.NDArray[np.float32]
+    index: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32] | None
+    lookahead: npt.NDArray[np.float32] | None
+
+
+@dataclass(slots=True, eq=False)
 class Readback:
     """The router's answer for T tokens on the device, packed for the host.
 
@@ -25,6 +36,7 @@ class Readback:
     experts: int
     has_logits: bool
     depth: int
+    _views: _Views | None = field(default=None, init=False, repr=False)
 
     @staticmethod
     def pack(
@@ -48,9 +60,18 @@ class Readback:
         return Readback(packed, tokens, top_k, experts, logits is not None, depth)
 
     def routing(self, values: npt.NDArray[np.float32]) -> Routing:
-        """The routing that `values` [n], `packed` on the host, stands for. It keeps views of `values`."""
+        """The routing that `values` [n], `packed` on the host, stands for. It keeps views of `values`.
+
+        A recorded step fills one and the same array each time: it is cut but once.
+        """
+        views = self._views
+        if views is None or views.values is not values:
+            views = self._views = self._cut(values)
+        return Routing(views.index.astype(np.int64), views.weights, views.logits, views.lookahead)
+
+    def _cut(self, values: npt.NDArray[np.float32]) -> _Views:
         tokens, chosen = self.tokens, self.tokens * self.top_k
-        index = values[:chosen].astype(np.int64).reshape(tokens, self.top_k)
+        index = values[:chosen].reshape(tokens, self.top_k)
         weights = values[chosen : 2 * chosen].reshape(tokens, self.top_k)
         rest = values[2 * chosen :]
         logits = lookahead = None
@@ -59,4 +80,4 @@ class Readback:
             rest = rest[tokens * self.experts :]
         if self.depth:
             lookahead = rest.reshape(self.depth, tokens, self.experts)
-        return Routing(index, weights, logits, lookahead)
+        return _Views(values, index, weights, logits, lookahead)

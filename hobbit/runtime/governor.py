@@ -80,11 +80,14 @@ class PrefetchGovernor(Observer):
             if place >= leaving >= 0 and not foreseen:
                 self._displaced[key] = event.prefetches[place - leaving].key
         for copy in event.prefetches:
-            self._furthest = max(self._furthest, copy.key.layer - event.layer)
-            self._waiting[copy.key] = copy.nbytes
-            self._displaced.pop(copy.key, None)
-            self._right.discard(copy.key)
-        self._issued += issued
+            key = copy.key
+            self._waiting[key] = copy.nbytes
+            self._displaced.pop(key, None)
+            self._right.discard(key)
+        if issued:
+            self._issued += issued
+            furthest = max([copy.key.layer for copy in event.prefetches])
+            self._furthest = max(self._furthest, furthest - event.layer)
 
     def _use(self, key: ExpertKey) -> None:
         nbytes = self._waiting.pop(key, 0)

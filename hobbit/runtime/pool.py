@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,14 +16,15 @@ class Pool:
     """S slots of one precision level. Positions 0..S-1 are logical; `physical[i]` is the device's slot.
 
     A position is *blocked* while its expert is in use or masked for a coming layer. Queries and mutations
-    are apart: `choose` only looks, `put` and `clear` change.
+    are apart: `choose` only looks, `put` and `clear` change. `shared`: by the experts of several layers.
     """
 
     __slots__ = (
-        "_free", "_items", "_mask", "_per_layer", "blocked", "experts", "keys", "layers", "physical", "view",
+        "_free", "_items", "_mask", "_per_layer", "_shared", "blocked", "experts", "keys", "layers",
+        "physical", "view",
     )  # fmt: skip
 
-    def __init__(self, level: int, physical: list[int], experts_per_layer: int) -> None:
+    def __init__(self, level: int, physical: list[int], experts_per_layer: int, shared: bool) -> None:
         size = len(physical)
         self.physical = physical
         self.experts: npt.NDArray[np.int64] = np.full(size, EMPTY, np.int64)
@@ -34,6 +37,7 @@ class Pool:
         self.view = PoolView(level, self.experts, self.layers)
         self._free = list(range(size - 1, -1, -1))
         self._per_layer = experts_per_layer
+        self._shared = shared
 
     def choose(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
         """Position for `incoming`: an empty one, else the least worthy resident that is not blocked.
@@ -45,9 +49,10 @@ class Pool:
         scores = policy.scores(self.view, incoming)
         position = int(scores.argmin())
         if self.blocked[position]:
-            scores = np.where(self._mask, np.inf, scores)
+            scores = scores.copy()  # they may be the policy's own
+            scores[self._mask] = np.inf
             position = int(scores.argmin())
-        return position if scores[position] < np.inf else None
+        return position if scores.item(position) < inf else None
 
     def furthest_masked(self, incoming: ExpertKey, policy: CachePolicy) -> int | None:
         """The blocked position whose expert belongs to the layer furthest ahead of the incoming one's.
@@ -77,7 +82,9 @@ class Pool:
 
     def release(self, layer: int) -> None:
         """The experts of `layer` are no longer in use, nor masked."""
-        if True in self.blocked:
+        if not self._shared:
+            self.release_all()
+        elif True in self.blocked:
             self._mask &= self.layers != layer
 
     def release_all(self) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hobbit.api import HIGH, Allocation, CachePolicy, ExpertKey, RoutingShape
+from hobbit.api import HIGH, Allocation, CachePolicy, ExpertKey, Job, RoutingShape
 from hobbit.runtime.pool import Pool
 from hobbit.runtime.staging import Staging
 
-Place = tuple[Pool, int]
-"""A pool and a position in it."""
+Place = tuple[Pool, int, Job]
+"""A pool, a position in it, and what runs the copy there on one token: it waits there for every token."""
 
 
 class Residency:
@@ -45,10 +45,7 @@ class Residency:
     def slot(self, key: ExpertKey) -> int:
         """The device slot of a copy, in the cache or staged."""
         place = self._places.get(key)
-        if place is None:
-            return self._staging.slot(key)
-        pool, position = place
-        return pool.physical[position]
+        return self._staging.slot(key) if place is None else place[2].slot
 
     def has_room(self, key: ExpertKey) -> bool:
         """True if `key` would get an empty slot."""
@@ -69,8 +66,7 @@ class Residency:
                 place = self._places.get(ExpertKey(layer, expert, HIGH))
                 if place is None:
                     return None
-                pool, position = place
-                slots[layer, expert] = pool.physical[position]
+                slots[layer, expert] = place[2].slot
         return slots
 
     # Mutations.
@@ -85,18 +81,21 @@ class Residency:
         for key in keys:
             place = place_of(key)
             if place is not None:
-                pool, position = place
+                pool, position, _ = place
                 pool.blocked[position] = True
 
-    def occupy(self, keys: Iterable[ExpertKey]) -> list[int]:
-        """`block_all` and `slot` of each, in one go; none of them is staged."""
+    def occupy(self, demanded: Mapping[ExpertKey, int]) -> list[Job]:
+        """`block_all` of cached copies that are `demanded`, each for so many tokens; what is to be run."""
         places = self._places
-        slots = []
-        for key in keys:
-            pool, position = places[key]
+        jobs = []
+        for key, tokens in demanded.items():
+            pool, position, job = places[key]
             pool.blocked[position] = True
-            slots.append(pool.physical[position])
-        return slots
+            if tokens == 1:
+                jobs.append(job)
+            elif tokens:
+                jobs.append(Job(key, job.slot, tokens))
+        return jobs
 
     def release(self, layer: int) -> None:
         """`layer` has run: its copies may be evicted again."""
@@ -126,12 +125,14 @@ class Residency:
             return None
         evicted = pool.keys[position]
         if evicted is not None:
-            self._forget(evicted)
+            del self._places[evicted]
+            self._drop_bit(evicted)
         pool.put(position, key)
-        self._places[key] = pool, position
+        slot = pool.physical[position]
+        self._places[key] = pool, position, Job(key, slot, 1)
         pool.blocked[position] = True
         self._held[layer][expert] |= 1 << level
-        return pool.physical[position], evicted
+        return slot, evicted
 
     def stage(self, key: ExpertKey) -> tuple[int, ExpertKey | None] | None:
         """Give `key` a staging slot: (device slot, who left or None); None if all are being served from."""
@@ -154,8 +155,9 @@ class Residency:
             self._staging.pin(key)
             return None
         slot, evicted = admitted
-        pool, position = self._places[key]
-        pool.physical[position] = self._staging.swap(key, slot)
+        pool, position, _ = self._places[key]
+        slot = pool.physical[position] = self._staging.swap(key, slot)
+        self._places[key] = pool, position, Job(key, slot, 1)
         return evicted
 
     def drop(self, key: ExpertKey) -> None:
@@ -164,18 +166,13 @@ class Residency:
             self._staging.leave(key)
             self._drop_bit(key)
             return
-        pool, position = self._forget(key)
+        pool, position, _ = self._places.pop(key)
+        self._drop_bit(key)
         pool.clear(position)
 
     def residents(self, layer: int) -> list[ExpertKey]:
         """Cached copies of one layer, in the order in which they came."""
         return [key for key in self._places if key.layer == layer]
-
-    def _forget(self, key: ExpertKey) -> Place:
-        place = pool, position = self._places.pop(key)
-        self._drop_bit(key)
-        pool.blocked[position] = False
-        return place
 
     def _drop_bit(self, key: ExpertKey) -> None:
         layer, expert, level = key
@@ -187,6 +184,6 @@ def _pools(level: int, allocation: Allocation, shape: RoutingShape) -> list[Pool
     pools = []
     start = 0
     for size in allocation.slots:
-        pools.append(Pool(level, list(range(start, start + size)), shape.experts))
+        pools.append(Pool(level, list(range(start, start + size)), shape.experts, not allocation.per_layer))
         start += size
     return pools if allocation.per_layer else pools * shape.layers

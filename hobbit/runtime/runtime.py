@@ -35,7 +35,7 @@ from hobbit.runtime.events import Bus, LayerEvent, Observer
 from hobbit.runtime.residency import Residency
 from hobbit.runtime.transfers import Transfers
 from hobbit.runtime.work import LayerWork
-from hobbit.types import HIGH, expert_key, expert_keys
+from hobbit.types import HIGH, RESIDENT, expert_key, expert_keys
 
 _USE, _LOAD, _SKIP, _ = Action  # a global is read faster than a member of an enumeration
 
@@ -205,38 +205,46 @@ class Runtime:
     ) -> LayerWork:
         """Record the uses and sort the demands by what they wait for; held copies are kept from eviction."""
         work = LayerWork()
-        experts = self.shape.experts
-        base, high = layer * experts, expert_keys(layer, HIGH, experts)
-        used: list[tuple[int, int, int]] = []
+        if decisions.count(RESIDENT) == len(demands):  # the case that is to cost little
+            keys = expert_keys(layer, HIGH, self.shape.experts)
+            held = used = {keys[expert]: tokens for expert, _, _, tokens in demands}
+        else:
+            held, used = self._tell_apart(layer, demands, decisions, work, payload)
+        self.records.use_all(used)
+        jobs, copies = self.transfers.use_all(held)
+        if not copies:
+            work.ready = jobs
+            return work
+        work.copies += copies.values()
+        for job in jobs:  # a prefetched copy is waited for at its first use
+            (work.late if job.key in copies else work.ready).append(job)
+        return work
+
+    @staticmethod
+    def _tell_apart(
+        layer: int,
+        demands: Sequence[Demand],
+        decisions: Sequence[Decision],
+        work: LayerWork,
+        payload: ExpertPayload | None,
+    ) -> tuple[dict[ExpertKey, int], dict[ExpertKey, int]]:
+        """The tokens of what is held, and of all that is used; misses and the host's share go to `work`."""
         held: dict[ExpertKey, int] = {}
+        used: dict[ExpertKey, int] = {}
         for (expert, _, _, tokens), (action, level, share) in zip(demands, decisions, strict=True):
             if action is _SKIP:
                 if payload is not None and tokens:
                     payload.skip(expert)
                 continue
-            if tokens:
-                used.append((base + expert, tokens, level))
-            key = high[expert] if level == HIGH else expert_key(layer, expert, level)
+            key = expert_key(layer, expert, level)
+            used[key] = tokens
             if action is _USE:
                 held[key] = tokens
             elif action is _LOAD:
                 work.misses.append((key, tokens))
             elif tokens:
                 work.hosted.append(Job(key, -1, tokens, share))
-        self.records.use_all(used)
-        self._use(held, work)
-        return work
-
-    def _use(self, held: dict[ExpertKey, int], work: LayerWork) -> None:
-        """Sort what is `held`, for so many tokens: prefetched copies are waited for at their first use."""
-        slots, copies = self.transfers.use_all(held)
-        work.copies += copies.values()
-        ready, late, new = work.ready, work.late, tuple.__new__
-        for (key, tokens), slot in zip(held.items(), slots, strict=True):
-            if tokens:
-                # As with demands, the constructor is a Python function.
-                job = new(Job, (key, slot, tokens, 1.0))
-                (late if key in copies else ready).append(job)
+        return held, used
 
     def _load(self, work: LayerWork) -> list[Copy]:
         """Queue the misses for which there are slots; the others stay in `work.misses`."""

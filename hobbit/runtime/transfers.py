@@ -7,9 +7,9 @@ bytes really move is the device's affair; an issued copy counts as resident and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 
-from hobbit.api import Copy, Device, ExpertKey
+from hobbit.api import Copy, Device, ExpertKey, Job
 from hobbit.runtime.residency import Residency
 
 
@@ -71,30 +71,30 @@ class Transfers:
             self._residency.drop(copy.key)
         left.clear()
 
-    def use_all(self, keys: Collection[ExpertKey]) -> tuple[list[int], dict[ExpertKey, Copy]]:
-        """These are demanded and held: keep them from eviction, and take them out of staging if need be.
+    def use_all(self, demanded: Mapping[ExpertKey, int]) -> tuple[list[Job], dict[ExpertKey, Copy]]:
+        """These are held, and `demanded` for so many tokens: keep them from eviction, and take them out of
+        staging if need be.
 
-        Returns the device slot of each, and the copies to wait for, of those that are used for the first
-        time.
+        Returns what is to be run, and the copies to wait for, of those that are used for the first time.
         """
         unused = self._unused
-        slots = self._unstage(keys) if self._staged else self._residency.occupy(keys)
-        copies = {key: unused.pop(key) for key in keys if key in unused}
+        jobs = self._unstage(demanded) if self._staged else self._residency.occupy(demanded)
+        copies = {key: unused.pop(key) for key in demanded if key in unused}
         for copy in copies.values():
             self.first_uses.append(copy)
             if not copy.done:
                 self._device.hurry(copy)
-        return slots, copies
+        return jobs, copies
 
-    def _unstage(self, keys: Collection[ExpertKey]) -> list[int]:
-        """Let those enter the cache that are staged; returns the device slot of each."""
+    def _unstage(self, demanded: Mapping[ExpertKey, int]) -> list[Job]:
+        """Let those enter the cache that are staged, as far as there are slots; returns what is to be run."""
         residency = self._residency
         # All of them are blocked before one that leaves staging may evict somebody.
-        residency.block_all(keys)
-        for key in keys:
+        residency.block_all(demanded)
+        for key in demanded:
             if residency.staged(key):
                 self._note(residency.unstage(key))
-        return [residency.slot(key) for key in keys]
+        return [Job(key, residency.slot(key), tokens) for key, tokens in demanded.items() if tokens]
 
     def discard(self, key: ExpertKey) -> None:
         """Give a cached copy up (caches that keep nothing)."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from hobbit.api import HIGH, Action, Context, CostModel, Decision, Demand
+from hobbit.api import HIGH, RESIDENT, Action, Context, CostModel, Decision, Demand
 from hobbit.errors import ConfigError
 
-_USE = Decision(Action.USE, HIGH)
 _LOAD = Decision(Action.LOAD, HIGH)
 _HOST = Decision(Action.HOST, HIGH)
 
@@ -35,11 +34,11 @@ class HostSplit(ABC):
         """USE where bit 0 is set, else HOST or LOAD."""
         missing = [not mask & 1 for mask in held]
         if not any(missing):
-            return [_USE] * len(missing)
+            return [RESIDENT] * len(missing)
         pairs = list(zip(demands, missing, strict=True))
         misses = [demand for demand, absent in pairs if absent]
         served = iter(self.served(misses, [demand for demand, absent in pairs if not absent]))
-        return [next(served) if absent else _USE for absent in missing]
+        return [next(served) if absent else RESIDENT for absent in missing]
 
     def served(self, misses: Sequence[Demand], hits: Sequence[Demand]) -> list[Decision]:
         """HOST or LOAD for each of `misses`."""

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hobbit.api import HIGH, Action, Context, Decision, Demand, Effect, LoaderComponent
+from hobbit.api import HIGH, RESIDENT, Action, Context, Decision, Demand, Effect, LoaderComponent
 
-_USE = Decision(Action.USE, HIGH)
 _LOAD = Decision(Action.LOAD, HIGH)
 
 
@@ -34,7 +33,7 @@ class OnDemand:
 
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
         """USE where bit 0 is set, else LOAD."""
-        return [_USE if mask & 1 else _LOAD for mask in held]
+        return [RESIDENT if mask & 1 else _LOAD for mask in held]
 
     def level_for(self, score: float) -> int | None:
         """Always high."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import ClassVar
 
 from hobbit.api import (
@@ -54,12 +55,14 @@ class Shared(Balanced):
     def __init__(self, costs: CostModel, top_k: int) -> None:
         super().__init__(costs)
         self._top_k = top_k
+        # Costs are constant in a run, and the cases of one token a handful.
+        self._share = lru_cache(maxsize=4096)(partial(layer_share, costs))
 
     def served(self, misses: Sequence[Demand], hits: Sequence[Demand]) -> list[Decision]:
         """One and the same share for all of the layer's misses."""
         tokens = sum(demand.tokens for demand in (*misses, *hits)) // self._top_k
-        missing = [(HIGH, demand.tokens) for demand in misses]
-        share = layer_share(self._costs, tokens, [HIGH] * len(hits), missing)
+        missing = tuple([(HIGH, demand.tokens) for demand in misses])
+        share = self._share(tokens, (HIGH,) * len(hits), missing)
         if share is None:
             return super().served(misses, hits)
         return [Decision(Action.HOST, HIGH, share)] * len(misses)

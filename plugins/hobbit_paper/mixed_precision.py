@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hobbit.api import (
     HIGH,
     LOW,
+    RESIDENT,
     SKIPPED,
     Action,
     Context,
@@ -26,7 +27,7 @@ from hobbit.errors import ConfigError
 from hobbit_paper.placement import Placement, RunMode, placement_of
 from hobbit_paper.thresholds import calibrate_thresholds
 
-_USE = tuple(Decision(Action.USE, level) for level in (HIGH, LOW))
+_USE = RESIDENT, Decision(Action.USE, LOW)
 _LOAD = tuple(Decision(Action.LOAD, level) for level in (HIGH, LOW))
 
 
@@ -137,11 +138,11 @@ class MixedPrecision:
     def resolve(self, layer: int, demands: Sequence[Demand], held: Sequence[int]) -> list[Decision]:
         """One decision per demand; see the component for what a resident copy may serve."""
         decisions = [
-            _USE[HIGH] if mask & 1 else self._decide(demand, mask)  # a high copy serves everything
+            RESIDENT if mask & 1 else self._decide(demand, mask)  # a high copy serves everything
             for demand, mask in zip(demands, held, strict=True)
         ]
         if self._placement is not None:
-            misses = [place for place, decision in enumerate(decisions) if decision.action == Action.LOAD]
+            misses = [place for place, (action, _, _) in enumerate(decisions) if action is Action.LOAD]
             if misses:
                 self._placement.place(demands, decisions, misses)
         return decisions

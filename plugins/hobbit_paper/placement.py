@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache, partial
 from typing import Protocol
 
 from hobbit.api import (
@@ -93,13 +94,15 @@ class Shared(Balanced):
     def __init__(self, costs: CostModel, top_k: int) -> None:
         super().__init__(costs)
         self._top_k = top_k
+        # Costs are constant in a run, and the cases of one token a handful.
+        self._share = lru_cache(maxsize=4096)(partial(layer_share, costs))
 
     def place(self, demands: Sequence[Demand], decisions: list[Decision], misses: list[int]) -> None:
         """See `Placement`."""
         tokens = sum(demand.tokens for demand in demands) // self._top_k
-        hits = [level for action, level, _ in decisions if action == Action.USE]
-        missing = [(decisions[place].level, demands[place].tokens) for place in misses]
-        share = layer_share(self._costs, tokens, hits, missing)
+        hits = tuple([level for action, level, _ in decisions if action is Action.USE])
+        missing = tuple([(decisions[place].level, demands[place].tokens) for place in misses])
+        share = self._share(tokens, hits, missing)
         if share is None:
             super().place(demands, decisions, misses)
             return
