@@ -8,7 +8,8 @@ from typing import Protocol
 
 
 class CostModel(Protocol):
-    """Nanoseconds from the device's numbers: constant in a run, so that decisions do not follow the clock."""
+    """Nanoseconds from the device's numbers: constant in a run, so that decisions do not follow the clock,
+    unless runs may differ (`deterministic=false`)."""
 
     def copy_ns(self, level: int) -> int:
         """Bring one expert's blob of this level to the device, on an idle link."""

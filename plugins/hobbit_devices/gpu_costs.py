@@ -8,9 +8,19 @@ from dataclasses import dataclass, field
 from hobbit.api import Context
 from hobbit.api.quantizer import NATIVE
 from hobbit_devices.nominal_costs import NominalCosts
+from hobbit_devices.shared_work import SharedWork
 
 PRODUCTS = (NATIVE, "int8")
 """Precisions that torch multiplies with as they are on the host; others it decodes first."""
+
+PASSES = 8
+"""Passes that an average is over, about."""
+
+MOST = 4.0
+"""Times as long, or as short, that anything is taken to be."""
+
+LITTLE_NS = 200_000
+"""Foreseen work of a pass from which its time counts: a launch or a wake-up takes tens of microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +36,29 @@ class HostCost:
 
 
 @dataclass(slots=True)
+class RunScale:
+    """How many times as long something takes in the run as was foreseen: a moving average over passes."""
+
+    value: float = 1.0
+
+    def follow(self, foreseen_ns: float, took_ns: int) -> None:
+        """One more pass; what was foreseen is before scaling. Little work tells nothing."""
+        if foreseen_ns >= LITTLE_NS:
+            ratio = min(MOST, max(1 / MOST, took_ns / foreseen_ns))
+            self.value += (ratio - self.value) / PASSES
+
+
+@dataclass(slots=True)
 class GpuCosts:
     """Meets `CostModel`. Where `copies` and `hosts` have a level they replace the nominal numbers.
 
     `in_place` has the levels that the kernels can read in the host's memory.
 
-    They are filled before the first layer and then stay, so that decisions do not follow the clock. Nominal:
-    weights that the host has to decode appear at `decode_gb_s`, 10^9 bytes of decoded weights a second.
-    `compiled`: up to how many tokens host kernels spare it that, by precision.
+    They are filled before the first layer and then stay. Nominal: weights that the host has to decode appear
+    at `decode_gb_s`, 10^9 bytes of decoded weights a second. `compiled`: up to how many tokens host kernels
+    spare it that, by precision. Where runs may differ (`deterministic=false`), what the host takes and what
+    reading in place takes are scaled as the run goes: others' work on the machine may have come or gone since
+    the start. Else decisions do not follow the clock.
     """
 
     nominal: NominalCosts
@@ -43,6 +68,17 @@ class GpuCosts:
     copies: dict[int, int] = field(default_factory=dict)
     hosts: dict[int, HostCost] = field(default_factory=dict)
     in_place: dict[int, int] = field(default_factory=dict)
+    host_scale: RunScale = field(default_factory=RunScale)
+    read_scale: RunScale = field(default_factory=RunScale)
+
+    def follow(self, work: SharedWork) -> None:
+        """Take in what a pass took; nothing where runs are to be alike."""
+        if self.context.deterministic:
+            return
+        hosted = sum(part * self._host_ns(level, 1) for level, part in enumerate(work.hosted) if part)
+        read = sum(part * self.in_place.get(level, 0) for level, part in enumerate(work.read) if part)
+        self.host_scale.follow(hosted, work.host_ns)
+        self.read_scale.follow(read, work.read_ns)
 
     def copy_ns(self, level: int) -> int:
         """See `CostModel`."""
@@ -55,6 +91,20 @@ class GpuCosts:
 
     def host_ns(self, level: int, tokens: int) -> int:
         """See `CostModel`."""
+        return round(self.host_scale.value * self._host_ns(level, tokens))
+
+    def read_in_place(self, levels: Iterable[int]) -> None:
+        """The kernels read these levels in place, nominally as fast as they are copied."""
+        self.in_place = {level: self.nominal.copy_ns(level) for level in levels}
+
+    def in_place_ns(self, level: int, tokens: int) -> int | None:
+        """See `CostModel`: one token at a time."""
+        if tokens > 1 or level not in self.in_place:
+            return None
+        return round(self.read_scale.value * self.in_place[level])
+
+    def _host_ns(self, level: int, tokens: int) -> int:
+        """As measured or nominal."""
         measured = self.hosts.get(level)
         if measured is not None:
             return measured.of(tokens)
@@ -63,11 +113,3 @@ class GpuCosts:
         if precision in (*PRODUCTS, geometry.dtype) or tokens <= self.compiled.get(precision, 0):
             return cost
         return cost + round(geometry.expert_values * geometry.item_bytes / self.decode_gb_s)
-
-    def read_in_place(self, levels: Iterable[int]) -> None:
-        """The kernels read these levels in place, nominally as fast as they are copied."""
-        self.in_place = {level: self.nominal.copy_ns(level) for level in levels}
-
-    def in_place_ns(self, level: int, tokens: int) -> int | None:
-        """See `CostModel`: one token at a time."""
-        return self.in_place.get(level) if tokens == 1 else None

@@ -20,6 +20,7 @@ from hobbit_devices.host_lane import HostLane
 from hobbit_devices.interval_log import IntervalLog
 from hobbit_devices.lent_blobs import LentBlobs
 from hobbit_devices.pinned_buffer import PinnedBuffer
+from hobbit_devices.shared_work import SharedWork
 
 
 class HostExperts:
@@ -50,6 +51,7 @@ class HostExperts:
         self._cuts = [ExpertCut.of(blob, ffn) for blob, ffn in zip(layout.layouts, self._ffns, strict=True)]
         self._nbytes = [blob.nbytes for blob in layout.layouts]
         self._parting = Parting(self._cuts, source)
+        self._work = SharedWork.none(len(self._cuts))
         self._lent = LentBlobs(source, streams)
         self._busy = IntervalLog(streams)
         self._hidden = PinnedBuffer(streams)
@@ -108,7 +110,7 @@ class HostExperts:
         if together:
             self._streams.add(layer.rows(row + alone, together), outputs[alone:])
         self._lend_on()
-        self._count_bytes(parts)
+        self._count(parts)
         return waited
 
     def trial(self, level: int, blob: torch.Tensor, x: torch.Tensor) -> int:
@@ -133,9 +135,14 @@ class HostExperts:
         self._streams.finish()
         return perf_counter_ns() - start
 
-    def settle(self) -> None:
-        """Give back what is needed no more."""
+    def end_pass(self) -> SharedWork:
+        """Give back what is needed no more, all that was queued being done; what the pass has done."""
         self._lent.settle()
+        work, levels = self._work, len(self._cuts)
+        self._work = SharedWork.none(levels)
+        work.host_ns += self._posted_ns()
+        work.read_ns += self._busy.settle()
+        return work
 
     def in_place_ns(self) -> int:
         """Nanoseconds that the device has read in place so far, as far as is known."""
@@ -148,6 +155,8 @@ class HostExperts:
             self._streams.follow(self._read)  # nobody else is to write where it still does
             self._read = None
         self._lend_on()
+        work = self._work = SharedWork.none(len(self._cuts))
+        work.host_ns, work.read_ns = -self._posted_ns(), -self._busy.settle()
 
     def close(self) -> None:
         """Give all blobs back."""
@@ -218,13 +227,20 @@ class HostExperts:
             self._lent.until(mark, key)
         self._parting.lent.clear()
 
-    def _count_bytes(self, parts: list[ExpertPart]) -> None:
+    def _posted_ns(self) -> int:
+        """Nanoseconds that the lane has computed without Python: no waiting is in it."""
+        return 0 if self._lane.compiled is None else self._lane.compiled.busy_ns
+
+    def _count(self, parts: list[ExpertPart]) -> None:
         for part in parts:
-            cut = self._cuts[part.job.key.level]
-            nbytes = self._nbytes[part.job.key.level]
+            level = part.job.key.level
+            cut, nbytes = self._cuts[level], self._nbytes[level]
             by_host = nbytes if part.units == ALL or cut is None else cut.bytes_of(part.units)
             self.moved_bytes += by_host
             self.in_place_bytes += nbytes - by_host
+            if self._posted:
+                self._work.hosted[level] += by_host / nbytes
+            self._work.read[level] += 1 - by_host / nbytes
 
     def _run(self, there: Mark, hidden: torch.Tensor, parts: list[ExpertPart], outputs: torch.Tensor) -> None:
         self._streams.join(there)

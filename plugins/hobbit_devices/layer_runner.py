@@ -16,6 +16,7 @@ from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.in_place import InPlace
 from hobbit_devices.recorded_layers import RecordedLayers
+from hobbit_devices.shared_work import SharedWork
 
 GATE = "silu"
 """The gate that the kernels and the host's products are built for."""
@@ -53,9 +54,9 @@ class LayerRunner:
         """Bytes of blobs that the host has run."""
         return self.host.moved_bytes + self._moved_bytes
 
-    def end_pass(self) -> None:
-        """Everything that was queued is done."""
-        self.host.settle()
+    def end_pass(self) -> SharedWork:
+        """Everything that was queued is done: what host and link did of the pass's experts."""
+        return self.host.end_pass()
 
     def shares(self, level: int) -> InPlace | None:
         """What reads experts of this level in the host's memory, if host and device can share them.

@@ -201,9 +201,9 @@ class StreamedDevice:
         return self._newly_lost()
 
     def end_pass(self, tokens: int) -> None:
-        """Wait for what is still being computed, so that the clock can be read."""
+        """Wait for what is still being computed, so that the clock can be read; costs hear what it took."""
         self._streams.finish()
-        self._runner.end_pass()
+        self._costs.follow(self._runner.end_pass())
 
     def now_ns(self) -> int:
         """See `Device`: the wall clock since the device was built."""

@@ -6,8 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hobbit_devices.gpu_costs import GpuCosts, HostCost
 from hobbit_devices.host_kernels import FEW_TOKENS
 from hobbit_devices.host_kernels.host_kernels import HostKernels
+from hobbit_devices.shared_work import SharedWork
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hobbit.api import SlotLayout
 from hobbit.sizes import format_size
@@ -57,6 +61,52 @@ def test_compiled_kernels_are_measured_like_torch(experts: Any, kernels: HostKer
     assert all(", on the host " in note for note in notes) and len(notes) == 2
 
 
+MS = 1_000_000
+
+
+def followed(experts: Any, deterministic: bool = False) -> GpuCosts:
+    """Costs of two levels that were measured at 4 and 2 ms on the host, 6 and 3 ms in place."""
+    context = replace(experts.context, deterministic=deterministic)
+    return GpuCosts(
+        StandIn(**RATES).costs(context),
+        context,
+        decode_gb_s=1.0,
+        hosts={0: HostCost(4 * MS, 0), 1: HostCost(2 * MS, 0)},
+        in_place={0: 6 * MS, 1: 3 * MS},
+    )
+
+
+def test_costs_follow_the_run_where_runs_may_differ(experts: Any) -> None:
+    costs, constant = followed(experts), followed(experts, deterministic=True)
+    for number in range(100):
+        # 0.75 + 1 experts on the host, foreseen at 5 ms, took half; 0.25 in place, at 1.5 ms, twice as long
+        work = SharedWork([0.75, 1.0], [0.25, 0.0], 5 * MS // 2, 3 * MS)
+        costs.follow(work)
+        constant.follow(work)
+        if number == 7:
+            assert 0.5 < costs.host_scale.value < 0.75 and 1.5 < costs.read_scale.value < 2.0
+    assert [costs.host_ns(level, 1) for level in (0, 1)] == pytest.approx([2 * MS, MS], rel=1e-3)
+    assert [costs.in_place_ns(level, 1) for level in (0, 1)] == pytest.approx([12 * MS, 6 * MS], rel=1e-3)
+    assert [constant.host_ns(level, 1) for level in (0, 1)] == [4 * MS, 2 * MS]
+    assert [constant.in_place_ns(level, 1) for level in (0, 1)] == [6 * MS, 3 * MS]
+    assert costs.copy_ns(0) == constant.copy_ns(0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10**12)), max_size=60))
+def test_no_pass_carries_costs_away(experts: Any, passes: list[tuple[float, int]]) -> None:
+    costs = followed(experts)
+    for part, took in passes:
+        costs.follow(SharedWork([part, 0.0], [0.0, part], took, took))
+    assert MS <= costs.host_ns(0, 1) <= 16 * MS
+    assert 3 * MS // 4 <= (costs.in_place_ns(1, 1) or 0) <= 12 * MS
+
+
+def test_little_work_tells_nothing(experts: Any) -> None:
+    costs = followed(experts)
+    costs.follow(SharedWork([0.04, 0.0], [0.03, 0.0], 50 * MS, 50 * MS))
+    assert costs.host_ns(0, 1) == 4 * MS and costs.in_place_ns(0, 1) == 6 * MS
+
+
 @pytest.mark.parametrize("pageable", [False, True])
 def test_a_measured_machine_has_its_own_numbers(experts: Any, pageable: bool) -> None:
     constant, _ = prepared(experts, deterministic=True)
@@ -64,7 +114,7 @@ def test_a_measured_machine_has_its_own_numbers(experts: Any, pageable: bool) ->
     for level in (0, 1):
         assert 0 < costs.copy_ns(level) != constant.copy_ns(level)
         assert 0 < costs.host_ns(level, 1) <= costs.host_ns(level, 64)
-        assert costs.host_ns(level, 1) == costs.host_ns(level, 1), "they stay, whatever the clock says later"
+        assert costs.host_ns(level, 1) == costs.host_ns(level, 1), "they stay, whatever copies take later"
     refused = [notes.pop(0)] if pageable else []
     size = format_size(experts.store.nbytes)
     assert all(f"locks no more host memory: {size} of {size} of experts" in note for note in refused)

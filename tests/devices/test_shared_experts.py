@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 import torch
+from hobbit_devices.gpu_costs import HostCost
+from hobbit_devices.host_kernels.compiled_lane import CompiledLane
 from hobbit_devices.host_kernels.loading import load
 from hobbit_devices.upload_ring import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hobbit.api import Copy, ExpertKey, Job
-from tests.devices.conftest import Experts
+from hobbit.api import Copy, ExpertKey, Job, SlotLayout, layer_share
+from tests.devices.conftest import SLOTS, Experts
 from tests.devices.layers import Layer
 from tests.devices.stand_in_device import StandIn
+from tests.devices.stand_in_streams import Moment, StandInStreams
 from tests.devices.test_streamed_device import Counting, prepared
 
 KERNELS, _ = load()
@@ -164,13 +167,53 @@ def test_the_device_says_what_it_reads_in_place() -> None:
 def test_measured_rates_have_one_for_reading_in_place() -> None:
     context = EXPERTS.context
     context.deterministic = False
-    from hobbit.api import SlotLayout
-    from tests.devices.conftest import SLOTS
-
     device = StandIn(fused=True).build(context)
     device.prepare(SlotLayout((SLOTS, SLOTS), EXPERTS.layouts), EXPERTS.quantizer, EXPERTS.store)
     assert device.costs.in_place_ns(HIGH, 1) is not None
     assert any("read in place" in note for note in context.notes)
+    device.close()
+
+
+class Clockwork(StandInStreams):
+    """Whatever lies between two marks takes 3 ms."""
+
+    def between_ns(self, first: Moment, second: Moment) -> int:
+        return 3_000_000
+
+
+def test_the_share_follows_what_host_and_link_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two experts of 3 ms by each side were foreseen, half by half; the host is thrice as fast in truth."""
+    monkeypatch.setattr("tests.devices.stand_in_device.StandInStreams", Clockwork)
+    busy = iter(range(0, 10**12, 1_000_000))
+    monkeypatch.setattr(CompiledLane, "busy_ns", property(lambda lane: next(busy)))
+    context = EXPERTS.context
+    context.deterministic = False
+    device = StandIn(fused=True, kernels=KERNELS).build(context)
+    device.prepare(SlotLayout((SLOTS, SLOTS), EXPERTS.layouts), EXPERTS.quantizer, EXPERTS.store)
+    costs: Any = device.costs
+    costs.hosts[HIGH], costs.in_place[HIGH] = HostCost(3_000_000, 0), 3_000_000
+    layer: Any = Layer(1, 1)
+
+    def one_pass(share: float) -> None:
+        device.begin_pass(1, 0)
+        device.begin_layer(0, 1, 0)
+        jobs = [Job(ExpertKey(0, e, HIGH), -1, 1, share) for e in layer.chosen[:2]]
+        device.run_host(0, jobs, layer)
+        device.end_layer(0)
+        device.end_pass(1)
+
+    misses = [(HIGH, 1), (HIGH, 1)]
+    assert layer_share(costs, 1, [], misses) == 0.5
+    for _ in range(60):
+        one_pass(0.5)  # the host's half of both takes 1 ms where 3 were foreseen, the link's 3
+    assert layer_share(costs, 1, [], misses) == pytest.approx(0.75, abs=1e-3)
+    costs.host_scale.value = 1.0
+    device.begin_pass(5, 0)
+    several: Any = Layer(2, 5)
+    device.run_host(0, [Job(ExpertKey(0, several.chosen[0], HIGH), -1, 5)], several)
+    device.end_layer(0)
+    device.end_pass(5)
+    assert costs.host_scale.value == 1.0, "others' time says nothing of one token's"
     device.close()
 
 
