@@ -131,6 +131,7 @@ def measure(streams: GpuStreams, place: torch.device, nbytes: int = NBYTES) -> d
         "passed": lambda: streams.passed(copied),
         "between_ns": lambda: streams.between_ns(copied, copied),
         "idle": streams.idle,
+        "beside": lambda: beside(streams),
         "direct": lambda: streams.direct(blobs[0]),
         "upload": lambda: streams.upload(there, few),
         "download": lambda: streams.download(few, there),
@@ -141,6 +142,12 @@ def measure(streams: GpuStreams, place: torch.device, nbytes: int = NBYTES) -> d
         return {name: timed(call, streams) for name, call in calls.items()}
     finally:
         queue.close()
+
+
+def beside(streams: GpuStreams) -> None:
+    """Go to the second compute queue and back."""
+    with streams.beside():
+        pass
 
 
 def timed(call: Call, streams: GpuStreams) -> float:

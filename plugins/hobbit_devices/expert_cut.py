@@ -7,8 +7,6 @@ from math import lcm
 
 from hobbit.api import BlobLayout
 from hobbit_devices.host_ffn import HostFfn
-from hobbit_devices.kernels import supports
-from hobbit_devices.kernels.formats import ExpertFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +19,12 @@ class ExpertCut:
 
     @staticmethod
     def of(layout: BlobLayout, ffn: HostFfn) -> ExpertCut | None:
-        """For blobs of `layout`, `ffn` being the host's product; None where either side takes them whole."""
-        if supports(layout) is not None:
-            return None
-        format = ExpertFormat.of(layout)
-        if not (ffn.cut and format.cut):
+        """For blobs of `layout`, `ffn` being the host's product; None where either side takes them whole.
+
+        Whether the device has kernels for such blobs is for whoever asks it to run a part.
+        """
+        format = ffn.format
+        if format is None or not (ffn.cut and format.cut):
             return None
         return ExpertCut(format.ffn, lcm(ffn.cut, format.cut), layout.nbytes)
 

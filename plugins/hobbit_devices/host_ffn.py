@@ -17,9 +17,10 @@ from hobbit_devices.torch_ffn import TorchFfn
 class HostFfn:
     """down_proj (silu(gate) * up), (gate, up) the halves of gate_up_proj x, on blobs of one layout.
 
-    A few tokens go through the `compiled` kernels where there are any for the layout, more through torch;
-    `name` says what one token takes. `cut` is what the ends of a part of the F units must be multiples of
-    (F itself may be one); 0: there are no parts. Not for two threads at once: calls share their scratch.
+    A few tokens go through the `compiled` kernels where there are any for the blobs' `format` (None: it is
+    none that kernels know), more through torch; `name` says what one token takes. `cut` is what the ends of a
+    part of the F units must be multiples of (F itself may be one); 0: there are no parts. Not for two threads
+    at once: calls share their scratch.
     """
 
     def __init__(
@@ -31,7 +32,8 @@ class HostFfn:
     ) -> None:
         self._layout = layout
         self._torch = TorchFfn(layout, quantizer)
-        self.compiled, self._few = _compiled(layout, kernels, team)
+        self.format = _format(layout)
+        self.compiled, self._few = _compiled(self.format, kernels, team)
         first = self.compiled or self._torch
         self.name, self.cut = first.name, first.cut
 
@@ -59,15 +61,17 @@ class HostFfn:
             raise ValueError(f"units {first} to {last} of an expert by {self.name}: it has {allowed}")
 
 
+def _format(layout: BlobLayout) -> ExpertFormat | None:
+    try:
+        return ExpertFormat.of(layout)
+    except DeviceError:
+        return None
+
+
 def _compiled(
-    layout: BlobLayout, kernels: HostKernels | None, team: HostTeam | None
+    format: ExpertFormat | None, kernels: HostKernels | None, team: HostTeam | None
 ) -> tuple[CompiledFfn | None, int]:
     """The compiled expert, and up to how many tokens it is the faster one."""
-    if kernels is not None:
-        try:
-            format = ExpertFormat.of(layout)
-        except DeviceError:
-            return None, 0
-        if fits(format):
-            return CompiledFfn(kernels, format, team), few_tokens(format.up.bits)
-    return None, 0
+    if kernels is None or format is None or not fits(format):
+        return None, 0
+    return CompiledFfn(kernels, format, team), few_tokens(format.up.bits)
