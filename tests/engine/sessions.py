@@ -14,9 +14,11 @@ PROMPT, GENERATED = 40, 32
 """Tokens of a prompt, and tokens that follow it."""
 
 
-def session_of(model: PreTrainedModel, policy: str, share: float, batch: int, *words: str) -> Session:
-    """`model` under a preset on the CPU, with memory for a share of its experts at their own dtype."""
-    setup = compose([f"policy={policy}", "device=cpu", "precision=native", *words]).setup()
+def session_of(
+    model: PreTrainedModel, policy: str, share: float, batch: int, *words: str, device: str = "cpu"
+) -> Session:
+    """`model` under a preset, with memory for a share of its experts at their own dtype."""
+    setup = compose([f"policy={policy}", f"device={device}", "precision=native", *words]).setup()
     geometry = measure_geometry(model, find_layers(model), "tiny")
     experts = int(share * geometry.layers * geometry.experts) * geometry.expert_values * geometry.item_bytes
     tokens = batch * (PROMPT + GENERATED)
