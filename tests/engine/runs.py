@@ -88,11 +88,11 @@ def running(
 
 @torch.no_grad()
 def continue_greedily(
-    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, tokens: int
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, tokens: int, cache: str | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids [B, T + tokens] and the logits [tokens, B, V] that chose them."""
+    """Token ids [B, T + tokens] and the logits [tokens, B, V] that chose them; `cache` as generate has it."""
     out = model.generate(
-        ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False,
+        ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, cache_implementation=cache,
         output_logits=True, return_dict_in_generate=True,
     )  # fmt: skip
     return out.sequences, torch.stack(out.logits)

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from hobbit.engine.attachment import UNREADABLE
 from tests.engine.families import FAMILIES, tiny_model
-from tests.engine.runs import prompts
+from tests.engine.runs import continue_greedily, prompts
 from tests.engine.sessions import PROMPT, session_of
 
 pytestmark = [
@@ -33,17 +33,12 @@ PRESETS = {"hobbit_lossless": EVERY, "lru": EVERY[1:3], "mixtral_offloading": EV
 """Batches and KV caches that are tried with each preset."""
 
 Out = tuple[torch.Tensor, torch.Tensor]
+"""Token ids and logits."""
 
 
-@torch.no_grad()
 def generate(model: PreTrainedModel, batch: int, cache: str) -> Out:
-    """Token ids [B, T + GENERATED] and the logits [GENERATED, B, V] that chose them."""
     ids, mask = (tensor.to(model.device) for tensor in prompts(batch, PROMPT))
-    out = model.generate(  # type: ignore[operator]
-        ids, attention_mask=mask, max_new_tokens=GENERATED, do_sample=False, cache_implementation=cache,
-        output_logits=True, return_dict_in_generate=True,
-    )  # fmt: skip
-    return out.sequences, torch.stack(out.logits)
+    return continue_greedily(model, ids, mask, GENERATED, cache)
 
 
 def served(model: PreTrainedModel, preset: str, share: float, device: str) -> dict[tuple[int, str], Out]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from multiprocessing import get_context
 from statistics import fmean
 
@@ -20,40 +21,45 @@ from hobbit.report.progress import Progress
 from hobbit.tasks.quality import PREFILL, sample_quality
 from hobbit.trace.past import bundled_past
 
-DECODED, PARTS = 256, 2
+DECODED, PARTS = 192, 4
 """Tokens that are decoded of a passage, and passages of each domain."""
 
-WORDS = ("policy=hobbit", "memory.device=16MB", "precision.low=int2")
+WORDS = ("policy=hobbit", "memory.device=15MB", "precision.low=int2")
 """Memory for a fifth of the experts beside the KV cache: much runs at 2 bits, or not at all."""
 
 
-def mean_divergences(devices: Iterable[str]) -> list[float]:
+def mean_divergences(together: Mapping[str, int]) -> list[float]:
     """Mean KL(model || run) in nats over the decoded tokens of every passage, by device.
 
-    A run decodes one token after another, which no batch and no thread makes faster: every passage has a
-    process of its own, and each starts from an empty cache.
+    A run decodes one token after another, which no batch and no thread makes faster: processes take
+    `together` passages each, by device (a GPU is best shared by few), and all run side by side.
     """
-    passages = [(domain, part) for domain in DOMAINS for part in range(PARTS)]
-    workers = min(os.cpu_count() or 1, 2 * len(passages))
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         awaited = [
-            [pool.submit(divergence, device, domain, part) for domain, part in passages] for device in devices
+            [
+                pool.submit(divergences, device, domain, range(first, min(first + count, PARTS)))
+                for domain in DOMAINS
+                for first in range(0, PARTS, count)
+            ]
+            for device, count in together.items()
         ]
-        return [fmean(future.result() for future in futures) for futures in awaited]
+        return [fmean(chain.from_iterable(f.result() for f in futures)) for futures in awaited]
 
 
-def divergence(device: str, domain: str, part: int) -> float:
-    """Mean KL over one passage, as task=evaluate measures it: the reference decodes on the same device."""
+def divergences(device: str, domain: str, parts: Iterable[int]) -> list[float]:
+    """Mean KL over each passage, from an empty cache, as task=evaluate measures it: on the one device."""
+    return [_divergence(device, domain, part) for part in parts]
+
+
+def _divergence(device: str, domain: str, part: int) -> float:
     torch.set_num_threads(1)  # as any run of so small a model
     config = compose([*WORDS, f"device={device}"])
     model, tokenizer = load_checkpoint(config.model.location)
     passage = _passage(token_ids(tokenizer, bundled_prompt(domain)), part)
-    tokens = len(passage.tokens)
+    setup, tokens = config.setup(), len(passage.tokens)
     with (
         Progress() as progress,
-        open_session(
-            model, tokenizer, config.setup(), name="bundled", tokens=tokens, past=bundled_past
-        ) as session,
+        open_session(model, tokenizer, setup, name="bundled", tokens=tokens, past=bundled_past) as session,
     ):
         return sample_quality(session, {domain: [passage]}, progress).overall.mean_kl
 

@@ -16,7 +16,7 @@ from hobbit.engine.session import Session, open_session
 from hobbit.runtime import LayerEvent, Observer, Phase
 from hobbit.trace.past import bundled_past
 from tests.engine.runs import continue_greedily
-from tests.presets.divergence import mean_divergences
+from tests.presets.divergence import PARTS, mean_divergences
 from tests.presets.rounding import rounding_error
 
 pytestmark = [
@@ -64,8 +64,8 @@ def resident() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_hobbits_divergence_is_the_cpus_within_a_tenth() -> None:
-    """Over 1,536 tokens, and no fewer: rounding alone, another at each, moves the mean by 2 %."""
-    there, here = mean_divergences(["cuda", "cpu"])
+    """Over 2,304 tokens: rounding that differs moves the mean of so many by 3 % or so, of fewer by more."""
+    there, here = mean_divergences({"cuda": PARTS, "cpu": 1})
     assert there == pytest.approx(here, rel=0.1)
 
 
@@ -98,8 +98,9 @@ class Decisions(Observer):
     def layer(self, event: LayerEvent) -> None:
         """Keep what is no measured time."""
         moved = [(copy.key, copy.slot, copy.urgent) for copy in (*event.loads, *event.prefetches)]
-        found = (tuple(event.demands), tuple(event.held), tuple(event.decisions))
-        self.heard.append((event.layer, *found, moved, tuple(event.evicted), event.first_uses, event.dropped))
+        found = [tuple(event.demands), tuple(event.held), tuple(event.decisions)]
+        used = {copy.key for copy in event.first_uses}
+        self.heard.append((event.layer, found, moved, tuple(event.evicted), used, event.dropped))
 
 
 def counts(phase: Phase) -> Phase:
@@ -108,12 +109,17 @@ def counts(phase: Phase) -> Phase:
 
 
 def repeatable(preset: str, *options: str, device: str = "cuda") -> tuple[list[object], list[torch.Tensor]]:
-    """All that a run with little memory decides and counts, and the tokens and logits that it gives."""
+    """All that a run with little memory decides and counts, and the tokens and logits that it gives.
+
+    With the KV cache that task=run takes: on a GPU, decode steps are then replayed from recordings.
+    """
     words = ("precision.low=int4", "deterministic=true", "seed=0", *options)
     decisions = Decisions()
     with serving(preset, "14MB", *words, device=device, observers=[decisions]) as session:
         ids, mask = (tensor.to(session.model.device) for tensor in prompt())
-        out = continue_greedily(session.model, ids, mask, GENERATED)
+        assert session.attachment.static_cache is (device == "cuda")
+        cache = "static" if session.attachment.static_cache else None
+        out = continue_greedily(session.model, ids, mask, GENERATED, cache)
         session.attachment.settle()
         metrics = session.assembly.metrics
         assert metrics.decode.loads + metrics.decode.hosted > 0
