@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
@@ -84,6 +85,8 @@ class AdaptiveGating:
 
     def transform(self, layer: int, routing: Routing, view: ResidencyView) -> Routing:
         """`routing` with the tail of some tokens' ranks not kept, and their weight given to the others."""
+        if len(routing.weights) == 1 and self._threshold is not None:
+            return self._one_token(layer, routing, self._threshold)
         order, tails = _tails(routing.weights)  # [T, K]
         losses = tails**2 * self._sensitivities[layer]
         if self._threshold is None and not self._learn(layer, losses[:, 1:]):
@@ -94,7 +97,20 @@ class AdaptiveGating:
             return routing
         kept = np.empty_like(ranked)
         np.put_along_axis(kept, order, ranked, axis=1)
-        return replace(routing, weights=_without(routing.weights, kept), kept=kept)
+        return _keeping(routing, kept)
+
+    def _one_token(self, layer: int, routing: Routing, threshold: float) -> Routing:
+        """The same, sum by sum, without arrays of a few numbers: decode waits for it at every layer."""
+        weights = routing.weights.tolist()[0]
+        order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)  # ties: the first
+        tails = list(accumulate(weights[place] for place in reversed(order)))
+        total = tails[-1] or 1.0
+        sensitivity = self._sensitivities.item(layer)
+        kept = [True] * len(weights)
+        for place, tail in zip(order[1:], tails[-2::-1], strict=True):
+            share = tail / total
+            kept[place] = share * share * sensitivity >= threshold
+        return routing if all(kept) else _keeping(routing, np.array([kept]))
 
     def _learn(self, layer: int, losses: Reals) -> bool:
         """Collect the losses of the first pass; True once it is over and the threshold set."""
@@ -113,6 +129,11 @@ def _tails(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], Rea
     tails = ranked[..., ::-1].cumsum(axis=-1)[..., ::-1]
     totals = tails[..., :1]
     return order, tails / np.where(totals == 0, 1.0, totals)
+
+
+def _keeping(routing: Routing, kept: npt.NDArray[np.bool_]) -> Routing:
+    weights = _without(routing.weights, kept)
+    return Routing(routing.experts, weights, routing.logits, routing.lookahead, kept)
 
 
 def _without(weights: npt.NDArray[np.float32], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

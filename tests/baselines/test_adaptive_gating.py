@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hobbit_baselines.adaptive_gating import AdaptiveGatingComponent
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hobbit.api import Context, Geometry, PastRequest, Records, Router, Routing
 from hobbit.config.compose import compose
@@ -110,9 +112,9 @@ def test_sensitivities_cost_less_than_a_constant_at_the_same_share() -> None:
     """On other requests than it was calibrated on, by the loss that the sensitivities predict."""
     sensitivities = np.geomspace(2000, 1, 32)  # as they fall in Mixtral
     losses = {}
-    for name, given in (("constant", []), ("by layer", sensitivities.tolist())):
+    for name, falling in (("constant", []), ("by layer", sensitivities.tolist())):
         context = replace(context_of(32), past=bundled_past)
-        router = AdaptiveGatingComponent(sensitivities=given).build(context)
+        router = AdaptiveGatingComponent(sensitivities=falling).build(context)
         gated = np.array([_gated(router, layer) for layer in range(32)])  # [L, 2]: tokens, loss each
         losses[name] = (gated[:, 1] * sensitivities).sum() / gated[:, 0].sum()
     assert losses["by layer"] < 0.5 * losses["constant"]
@@ -171,3 +173,22 @@ def test_options_that_make_no_sense(options: dict[str, object], words: str) -> N
 def test_variants_keep_the_contract() -> None:
     check_component(AdaptiveGatingComponent(threshold=0.1))
     check_component(AdaptiveGatingComponent(sensitivities=[5.0, 1.0], single_ratio=1.0))
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=5),
+    st.floats(0.1, 10.0),
+    st.floats(0.0, 1.0),
+)
+def test_one_token_alone_is_gated_as_among_others(
+    shares: list[int], sensitivity: float, threshold: float
+) -> None:
+    weights = [share / 8 for share in shares]
+    component = AdaptiveGatingComponent(threshold=threshold, sensitivities=[1.0, sensitivity])
+    router = component.build(context_of(2, len(weights)))
+    alone = router.transform(1, routing_of(weights), NOTHING)
+    among = router.transform(1, routing_of(weights, weights), NOTHING)
+    assert (alone.kept is None) == (among.kept is None)
+    assert np.array_equal(alone.weights[0], among.weights[0])
+    if alone.kept is not None and among.kept is not None:
+        assert alone.kept.tolist()[0] == among.kept.tolist()[0]
