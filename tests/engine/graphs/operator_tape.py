@@ -7,7 +7,7 @@ addresses, and a replay is blind to Python.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -76,6 +76,9 @@ class OperatorTape:
                         old.copy_(new)
 
         return replay
+
+    def playing(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype)
