@@ -20,7 +20,14 @@ from hobbit.api.component import (
     QuantizerComponent,
     RouterComponent,
 )
-from hobbit.api.costs import CostModel, host_is_faster, host_share, layer_share, least_maximum
+from hobbit.api.costs import (
+    CostModel,
+    LayerShares,
+    host_is_faster,
+    host_share,
+    layer_share,
+    least_maximum,
+)
 from hobbit.api.device import (
     Copy,
     Device,
@@ -87,6 +94,7 @@ __all__ = [
     "ExpertSource",
     "Geometry",
     "Job",
+    "LayerShares",
     "Loader",
     "LoaderComponent",
     "Lookahead",

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Protocol
 
+CASES = 4096
+"""Shares that are remembered at most."""
+
 
 class CostModel(Protocol):
     """Nanoseconds from the device's numbers: constant in a run, so that decisions do not follow the clock,
-    unless runs may differ (`deterministic=false`)."""
+    unless runs may differ (`deterministic=false`). Where they change, an attribute `revision` goes up."""
 
     def copy_ns(self, level: int) -> int:
         """Bring one expert's blob of this level to the device, on an idle link."""
@@ -56,6 +59,28 @@ def layer_share(
     hosted = sum(costs.host_ns(level, count) for level, count in misses)
     busy = sum(costs.device_ns(level, tokens) for level in hits)
     return host_share(hosted, sum(filter(None, in_place)), busy)
+
+
+class LayerShares:
+    """`layer_share` by `costs`, worked out once a case until they change; one token's cases are a handful."""
+
+    def __init__(self, costs: CostModel) -> None:
+        self._costs = costs
+        self._revision = 0
+        self._known: dict[tuple[object, ...], float | None] = {}
+
+    def __call__(
+        self, tokens: int, hits: tuple[int, ...], misses: tuple[tuple[int, int], ...]
+    ) -> float | None:
+        """See `layer_share`."""
+        revision = getattr(self._costs, "revision", 0)
+        if revision != self._revision or len(self._known) >= CASES:
+            self._revision = revision
+            self._known.clear()
+        case = tokens, hits, misses
+        if case not in self._known:
+            self._known[case] = layer_share(self._costs, tokens, hits, misses)
+        return self._known[case]
 
 
 def least_maximum(hosted_ns: Sequence[int], copied_ns: Sequence[int], busy_ns: int = 0) -> int:

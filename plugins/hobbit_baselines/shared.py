@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import ClassVar
 
 from hobbit.api import (
@@ -15,8 +14,8 @@ from hobbit.api import (
     Decision,
     Demand,
     Effect,
+    LayerShares,
     LoaderComponent,
-    layer_share,
 )
 from hobbit_baselines.balanced import Balanced
 from hobbit_baselines.host_split import costs_of
@@ -55,8 +54,7 @@ class Shared(Balanced):
     def __init__(self, costs: CostModel, top_k: int) -> None:
         super().__init__(costs)
         self._top_k = top_k
-        # Costs are constant in a run, and the cases of one token a handful.
-        self._share = lru_cache(maxsize=4096)(partial(layer_share, costs))
+        self._share = LayerShares(costs)
 
     def served(self, misses: Sequence[Demand], hits: Sequence[Demand]) -> list[Decision]:
         """One and the same share for all of the layer's misses."""

@@ -70,6 +70,7 @@ class GpuCosts:
     in_place: dict[int, int] = field(default_factory=dict)
     host_scale: RunScale = field(default_factory=RunScale)
     read_scale: RunScale = field(default_factory=RunScale)
+    revision: int = 0
 
     def follow(self, work: SharedWork) -> None:
         """Take in what a pass took; nothing where runs are to be alike."""
@@ -79,6 +80,7 @@ class GpuCosts:
         read = sum(part * self.in_place.get(level, 0) for level, part in enumerate(work.read) if part)
         self.host_scale.follow(hosted, work.host_ns)
         self.read_scale.follow(read, work.read_ns)
+        self.revision += 1
 
     def copy_ns(self, level: int) -> int:
         """See `CostModel`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from functools import lru_cache, partial
 from typing import Protocol
 
 from hobbit.api import (
@@ -15,8 +14,8 @@ from hobbit.api import (
     CostModel,
     Decision,
     Demand,
+    LayerShares,
     host_is_faster,
-    layer_share,
     least_maximum,
 )
 from hobbit.errors import ConfigError
@@ -94,8 +93,7 @@ class Shared(Balanced):
     def __init__(self, costs: CostModel, top_k: int) -> None:
         super().__init__(costs)
         self._top_k = top_k
-        # Costs are constant in a run, and the cases of one token a handful.
-        self._share = lru_cache(maxsize=4096)(partial(layer_share, costs))
+        self._share = LayerShares(costs)
 
     def place(self, demands: Sequence[Demand], decisions: list[Decision], misses: list[int]) -> None:
         """See `Placement`."""

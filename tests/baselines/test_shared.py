@@ -49,6 +49,23 @@ def test_both_sides_end_at_once() -> None:
     assert host_share(30, 0) == 0
 
 
+def test_shares_follow_costs_that_change(costed: Context) -> None:
+    class Following(Costs):
+        revision = 0
+
+        def host_ns(self, level: int, tokens: int) -> int:
+            return (30 + 60 * self.revision) * tokens
+
+    costs = costed.costs = Following()
+    loader = SharedComponent().build(costed)
+    missing = one_token(costed, costed.shape.top_k)
+    for revision, share in enumerate((60 / 90, 60 / 150)):
+        costs.revision = revision
+        for _ in range(2):
+            shares = {decision.share for decision in loader.resolve(0, *missing)}
+            assert list(shares) == [pytest.approx(share)]
+
+
 def test_every_miss_of_a_layer_has_the_same_share(costed: Context) -> None:
     loader, top_k = SharedComponent().build(costed), costed.shape.top_k
     assert (

@@ -13,7 +13,7 @@ from hobbit_devices.upload_ring import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hobbit.api import Copy, ExpertKey, Job, SlotLayout, layer_share
+from hobbit.api import Copy, ExpertKey, Job, LayerShares, SlotLayout
 from tests.devices.conftest import SLOTS, Experts
 from tests.devices.layers import Layer
 from tests.devices.stand_in_device import StandIn
@@ -202,11 +202,11 @@ def test_the_share_follows_what_host_and_link_took(monkeypatch: pytest.MonkeyPat
         device.end_layer(0)
         device.end_pass(1)
 
-    misses = [(HIGH, 1), (HIGH, 1)]
-    assert layer_share(costs, 1, [], misses) == 0.5
+    shares, misses = LayerShares(costs), ((HIGH, 1), (HIGH, 1))
+    assert shares(1, (), misses) == 0.5
     for _ in range(60):
         one_pass(0.5)  # the host's half of both takes 1 ms where 3 were foreseen, the link's 3
-    assert layer_share(costs, 1, [], misses) == pytest.approx(0.75, abs=1e-3)
+    assert shares(1, (), misses) == pytest.approx(0.75, abs=1e-3)
     costs.host_scale.value = 1.0
     device.begin_pass(5, 0)
     several: Any = Layer(2, 5)
