@@ -12,7 +12,9 @@ CASES = 4096
 
 class CostModel(Protocol):
     """Nanoseconds from the device's numbers: constant in a run, so that decisions do not follow the clock,
-    unless runs may differ (`deterministic=false`). Where they change, an attribute `revision` goes up."""
+    unless runs may differ (`deterministic=false`). Where they change, an attribute `revision` goes up.
+    Where the device reads experts in place beside whatever else it runs, an attribute `reads_beside` is True.
+    """
 
     def copy_ns(self, level: int) -> int:
         """Bring one expert's blob of this level to the device, on an idle link."""
@@ -57,7 +59,8 @@ def layer_share(
     if None in in_place:
         return None
     hosted = sum(costs.host_ns(level, count) for level, count in misses)
-    busy = sum(costs.device_ns(level, tokens) for level in hits)
+    beside = getattr(costs, "reads_beside", False)
+    busy = 0 if beside else sum(costs.device_ns(level, tokens) for level in hits)
     return host_share(hosted, sum(filter(None, in_place)), busy)
 
 

@@ -29,7 +29,7 @@ class SharedComponent(LoaderComponent):
     Of every missing expert the host computes the first hidden units, from its memory, and the device the
     others, reading them over the link as it computes; their sums add up. Both are busy even where a layer
     misses one expert. The host's part is the one with which both end soonest, from the device's constants or
-    measurements, what the device runs besides included.
+    measurements, what the device runs besides included where it cannot read meanwhile.
 
     Nothing that is missed enters the cache: what the prompt has left there stays, unless a prefetcher brings
     others (`prefetcher=promote` does so now and then). Where the device cannot read experts in place, and for

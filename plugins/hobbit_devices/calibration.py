@@ -107,7 +107,7 @@ def _in_place_ns(
     streams.finish()
     with streams.beside():
         marks = [streams.computed()]
-        for blob in blobs:  # the first of them compiles the kernels
+        for blob in (*blobs, *blobs):  # the first of them compiles the kernels
             reader.run(level, [blob], x, out, 0)
             marks.append(streams.computed())
         streams.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hobbit.api import Context
 from hobbit.api.quantizer import NATIVE
@@ -60,6 +61,8 @@ class GpuCosts:
     reading in place takes are scaled as the run goes: others' work on the machine may have come or gone since
     the start. Else decisions do not follow the clock.
     """
+
+    reads_beside: ClassVar[bool] = True
 
     nominal: NominalCosts
     context: Context

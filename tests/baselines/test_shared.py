@@ -49,6 +49,15 @@ def test_both_sides_end_at_once() -> None:
     assert host_share(30, 0) == 0
 
 
+def test_what_runs_beside_the_reading_does_not_count(costed: Context) -> None:
+    class Beside(Costs):
+        reads_beside = True
+
+    costed.costs = Beside()
+    *_, miss = SharedComponent().build(costed).resolve(0, *one_token(costed, 1))
+    assert miss == Decision(Action.HOST, HIGH, pytest.approx(60 / 90))
+
+
 def test_shares_follow_costs_that_change(costed: Context) -> None:
     class Following(Costs):
         revision = 0
