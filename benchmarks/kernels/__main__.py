@@ -108,7 +108,12 @@ def _print_in_place(row: dict[str, Any]) -> None:
     shares = (
         f"{share} {row[share]['us']:.0f} us {row[share]['gb_s']:.1f} GB/s" for share in ("whole", "half")
     )
-    print(f"    one expert in place, in host memory: {', '.join(shares)}", flush=True)
+    beside = row["beside"]
+    print(
+        f"    one expert in place, in host memory: {', '.join(shares)}; half beside one of the device: both "
+        f"{beside['us']:.0f} us, the device's over at {beside['ran_us']:.0f}",
+        flush=True,
+    )
 
 
 def _print_launches(row: dict[str, Any]) -> None:
