@@ -20,6 +20,9 @@ PASSES = 8
 MOST = 4.0
 """Times as long, or as short, that anything is taken to be."""
 
+STEP = 2.0
+"""Times as long as the average, or as short, that one pass counts for: a hiccup is soon forgotten."""
+
 LITTLE_NS = 200_000
 """Foreseen work of a pass from which its time counts: a launch or a wake-up takes tens of microseconds."""
 
@@ -45,8 +48,8 @@ class RunScale:
     def follow(self, foreseen_ns: float, took_ns: int) -> None:
         """One more pass; what was foreseen is before scaling. Little work tells nothing."""
         if foreseen_ns >= LITTLE_NS:
-            ratio = min(MOST, max(1 / MOST, took_ns / foreseen_ns))
-            self.value += (ratio - self.value) / PASSES
+            ratio = _between(took_ns / foreseen_ns, self.value / STEP, self.value * STEP)
+            self.value += (_between(ratio, 1 / MOST, MOST) - self.value) / PASSES
 
 
 @dataclass(slots=True)
@@ -118,3 +121,7 @@ class GpuCosts:
         if precision in (*PRODUCTS, geometry.dtype) or tokens <= self.compiled.get(precision, 0):
             return cost
         return cost + round(geometry.expert_values * geometry.item_bytes / self.decode_gb_s)
+
+
+def _between(value: float, least: float, most: float) -> float:
+    return min(most, max(least, value))

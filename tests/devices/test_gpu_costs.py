@@ -101,6 +101,14 @@ def test_no_pass_carries_costs_away(experts: Any, passes: list[tuple[float, int]
     assert 3 * MS // 4 <= (costs.in_place_ns(1, 1) or 0) <= 12 * MS
 
 
+def test_a_hiccup_is_soon_forgotten(experts: Any) -> None:
+    costs = followed(experts)
+    for took in (4 * MS, 4 * MS, 400 * MS):
+        costs.follow(SharedWork([1.0, 0.0], [1.0, 0.0], took, 6 * MS))
+    assert costs.host_ns(0, 1) == 4 * MS + MS // 2
+    assert costs.in_place_ns(0, 1) == 6 * MS
+
+
 def test_little_work_tells_nothing(experts: Any) -> None:
     costs = followed(experts)
     costs.follow(SharedWork([0.04, 0.0], [0.03, 0.0], 50 * MS, 50 * MS))
