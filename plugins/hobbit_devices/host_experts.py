@@ -86,7 +86,6 @@ class HostExperts:
             self._lane.start(lambda: self._run(mark, hidden, parts, outputs), nullcontext())
         if parts[-1].units != ALL:
             self._read_in_place([part for part in parts if part.units != ALL], layer)
-        self._lent.settle()
 
     def finish(self) -> int:
         """Queue the host's outputs, once they are there; nanoseconds waited for them.
@@ -135,9 +134,13 @@ class HostExperts:
         self._streams.finish()
         return perf_counter_ns() - start
 
-    def end_pass(self) -> SharedWork:
-        """Give back what is needed no more, all that was queued being done; what the pass has done."""
+    def settle(self) -> None:
+        """Give back what is needed no more: all that was lent, once the layer is over."""
         self._lent.settle()
+
+    def end_pass(self) -> SharedWork:
+        """All that was queued is done: what the pass has done."""
+        self.settle()
         work, levels = self._work, len(self._cuts)
         self._work = SharedWork.none(levels)
         work.host_ns += self._posted_ns()

@@ -54,6 +54,10 @@ class LayerRunner:
         """Bytes of blobs that the host has run."""
         return self.host.moved_bytes + self._moved_bytes
 
+    def begin_layer(self) -> None:
+        """The layer before is over: whoever copies may want the memory of what it was lent."""
+        self.host.settle()
+
     def end_pass(self) -> SharedWork:
         """Everything that was queued is done: what host and link did of the pass's experts."""
         return self.host.end_pass()

@@ -125,6 +125,7 @@ class StreamedDevice:
     def begin_layer(self, layer: int, tokens: int, context: int) -> None:
         """Nothing to charge. The routing is known: what was recorded before has been read, and has run."""
         self._marks.begin_layer()
+        self._runner.begin_layer()
         if self._recorded is not None:
             self._recorded.clear()
 
@@ -211,7 +212,6 @@ class StreamedDevice:
 
     def report(self) -> DeviceReport:
         """See `Device`. Streams: "link" moves blobs, to slots or kernels; "host" runs experts."""
-        queue = self._queue
         report = DeviceReport(
             simulated=False,
             now_ns=self.now_ns(),
@@ -219,7 +219,7 @@ class StreamedDevice:
             busy_ns={"link": 0, "host": self._lane.busy_ns},
             moved_bytes={"link": 0, "host": 0},
         )
-        if queue is not None:
+        if (queue := self._queue) is not None:
             runner = self._runner
             report.stall_ns += runner.host.waits.settle()
             report.busy_ns["link"] = queue.settle() + runner.host.in_place_ns()

@@ -174,6 +174,23 @@ def test_measured_rates_have_one_for_reading_in_place() -> None:
     device.close()
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_layer_that_is_over_keeps_no_blob_from_the_next_ones_copies(kernels: bool) -> None:
+    source, component = Counting(), StandIn(fused=True, inline=False, kernels=KERNELS if kernels else None)
+    device, layer = prepared(component, source), Layer(4, 1)
+    payload: Any = layer
+    device.begin_pass(1, 0)
+    device.begin_layer(0, 1, 0)
+    device.run_host(0, [Job(ExpertKey(0, e, HIGH), -1, 1, 0.5) for e in layer.chosen], payload)
+    device.end_layer(0)
+    assert set((+source.lent).values()) == {1}, "asked for once, by host and device together"
+    component.built[0].finish()
+    device.begin_layer(1, 1, 0)
+    assert not any(source.lent.values())
+    device.close()
+    component.built[0].close()
+
+
 class Clockwork(StandInStreams):
     """Whatever lies between two marks takes 3 ms."""
 
