@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from multiprocessing import get_context
 from statistics import fmean
+from subprocess import PIPE, run
 
 import torch
 
@@ -34,16 +36,23 @@ def mean_divergences(together: Mapping[str, int]) -> list[float]:
     A run decodes one token after another, which no batch and no thread makes faster: processes take
     `together` passages each, by device (a GPU is best shared by few), and all run side by side.
     """
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         awaited = [
             [
-                pool.submit(divergences, device, domain, range(first, min(first + count, PARTS)))
+                pool.submit(_apart, device, domain, range(first, min(first + count, PARTS)))
                 for domain in DOMAINS
                 for first in range(0, PARTS, count)
             ]
             for device, count in together.items()
         ]
         return [fmean(chain.from_iterable(f.result() for f in futures)) for futures in awaited]
+
+
+def _apart(device: str, domain: str, parts: Iterable[int]) -> list[float]:
+    """`divergences` in a process that runs this file."""
+    words = [sys.executable, __file__, device, domain, *map(str, parts)]
+    found: list[float] = json.loads(run(words, stdout=PIPE, check=True).stdout)
+    return found
 
 
 def divergences(device: str, domain: str, parts: Iterable[int]) -> list[float]:
@@ -67,3 +76,7 @@ def _divergence(device: str, domain: str, part: int) -> float:
 def _passage(ids: Sequence[int], part: int) -> Passage:
     start = part * (PREFILL + DECODED)
     return Passage(tuple(ids[start : start + PREFILL + DECODED + 1]), PREFILL)
+
+
+if __name__ == "__main__":
+    print(json.dumps(divergences(sys.argv[1], sys.argv[2], map(int, sys.argv[3:]))))

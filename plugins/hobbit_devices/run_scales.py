@@ -1,0 +1,51 @@
+"""RunScales: how the times of a run compare with what was foreseen, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MOST = 8.0
+"""Times as long, or as short, that anything is taken to be."""
+
+LITTLE_NS = 200_000
+"""Foreseen work of a pass from which its time counts: a launch or a wake-up takes tens of microseconds."""
+
+UNSURE = 1.0
+"""Variance of a scale that nothing is known of."""
+
+NOISE = 0.02
+"""Variance of a pass's time over what the scales say."""
+
+KEPT = 0.75
+"""What a pass still weighs at the next one."""
+
+
+class RunScales:
+    """`values[p]`: how many times as long level p takes as was foreseen.
+
+    A pass tells the time of all its levels together. They are told apart by recursive least squares that
+    forget (Haykin, Adaptive Filter Theory, chapter 10): passes differ in what they hold of each.
+    """
+
+    def __init__(self, levels: int) -> None:
+        self.values = [1.0] * levels
+        self._doubt = UNSURE * np.eye(levels)
+
+    def follow(self, foreseen_ns: Sequence[float], took_ns: int) -> None:
+        """One more pass: what was foreseen of each level, before scaling, and what all took.
+
+        Little work tells nothing.
+        """
+        if sum(foreseen_ns) < LITTLE_NS or took_ns <= 0:
+            return
+        parts = np.asarray(foreseen_ns) / took_ns
+        towards = self._doubt @ parts
+        gain = towards / (NOISE + parts @ towards)
+        scales = np.asarray(self.values) + gain * (1 - parts @ self.values)
+        self.values = np.clip(scales, 1 / MOST, MOST).tolist()
+        doubt = (self._doubt - np.outer(gain, towards)) / KEPT
+        # Levels that passes do not hold are forgotten no further than nothing is known of them.
+        most = np.sqrt(np.maximum(np.diag(doubt), UNSURE) / UNSURE)
+        self._doubt = doubt / np.outer(most, most)
