@@ -9,22 +9,11 @@ from typing import ClassVar
 from hobbit.api import Context
 from hobbit.api.quantizer import NATIVE
 from hobbit_devices.nominal_costs import NominalCosts
+from hobbit_devices.run_scales import RunScales
 from hobbit_devices.shared_work import SharedWork
 
 PRODUCTS = (NATIVE, "int8")
 """Precisions that torch multiplies with as they are on the host; others it decodes first."""
-
-PASSES = 8
-"""Passes that an average is over, about."""
-
-MOST = 4.0
-"""Times as long, or as short, that anything is taken to be."""
-
-STEP = 2.0
-"""Times as long as the average, or as short, that one pass counts for: a hiccup is soon forgotten."""
-
-LITTLE_NS = 200_000
-"""Foreseen work of a pass from which its time counts: a launch or a wake-up takes tens of microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +26,6 @@ class HostCost:
     def of(self, tokens: int) -> int:
         """For `tokens` tokens at once."""
         return round(self.first_ns + (tokens - 1) * self.further_ns)
-
-
-@dataclass(slots=True)
-class RunScale:
-    """How many times as long something takes in the run as was foreseen: a moving average over passes."""
-
-    value: float = 1.0
-
-    def follow(self, foreseen_ns: float, took_ns: int) -> None:
-        """One more pass; what was foreseen is before scaling. Little work tells nothing."""
-        if foreseen_ns >= LITTLE_NS:
-            ratio = _between(took_ns / foreseen_ns, self.value / STEP, self.value * STEP)
-            self.value += (_between(ratio, 1 / MOST, MOST) - self.value) / PASSES
 
 
 @dataclass(slots=True)
@@ -74,18 +50,22 @@ class GpuCosts:
     copies: dict[int, int] = field(default_factory=dict)
     hosts: dict[int, HostCost] = field(default_factory=dict)
     in_place: dict[int, int] = field(default_factory=dict)
-    host_scale: RunScale = field(default_factory=RunScale)
-    read_scale: RunScale = field(default_factory=RunScale)
+    host_scales: RunScales = field(init=False)
+    read_scales: RunScales = field(init=False)
     revision: int = 0
+
+    def __post_init__(self) -> None:
+        levels = len(self.context.precisions)
+        self.host_scales, self.read_scales = RunScales(levels), RunScales(levels)
 
     def follow(self, work: SharedWork) -> None:
         """Take in what a pass took; nothing where runs are to be alike."""
         if self.context.deterministic:
             return
-        hosted = sum(part * self._host_ns(level, 1) for level, part in enumerate(work.hosted) if part)
-        read = sum(part * self.in_place.get(level, 0) for level, part in enumerate(work.read) if part)
-        self.host_scale.follow(hosted, work.host_ns)
-        self.read_scale.follow(read, work.read_ns)
+        hosted = [part * self._host_ns(level, 1) if part else 0.0 for level, part in enumerate(work.hosted)]
+        read = [part * self.in_place.get(level, 0) for level, part in enumerate(work.read)]
+        self.host_scales.follow(hosted, work.host_ns)
+        self.read_scales.follow(read, work.read_ns)
         self.revision += 1
 
     def copy_ns(self, level: int) -> int:
@@ -99,7 +79,7 @@ class GpuCosts:
 
     def host_ns(self, level: int, tokens: int) -> int:
         """See `CostModel`."""
-        return round(self.host_scale.value * self._host_ns(level, tokens))
+        return round(self.host_scales.values[level] * self._host_ns(level, tokens))
 
     def read_in_place(self, levels: Iterable[int]) -> None:
         """The kernels read these levels in place, nominally as fast as they are copied."""
@@ -109,7 +89,7 @@ class GpuCosts:
         """See `CostModel`: one token at a time."""
         if tokens > 1 or level not in self.in_place:
             return None
-        return round(self.read_scale.value * self.in_place[level])
+        return round(self.read_scales.values[level] * self.in_place[level])
 
     def _host_ns(self, level: int, tokens: int) -> int:
         """As measured or nominal."""

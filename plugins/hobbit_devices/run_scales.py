@@ -12,6 +12,9 @@ MOST = 8.0
 LITTLE_NS = 200_000
 """Foreseen work of a pass from which its time counts: a launch or a wake-up takes tens of microseconds."""
 
+STEP = 2.0
+"""Times as long as is expected by then, or as short, that one pass counts for: a hiccup is soon forgotten."""
+
 UNSURE = 1.0
 """Variance of a scale that nothing is known of."""
 
@@ -38,9 +41,11 @@ class RunScales:
 
         Little work tells nothing.
         """
-        if sum(foreseen_ns) < LITTLE_NS or took_ns <= 0:
+        if sum(foreseen_ns) < LITTLE_NS:
             return
-        parts = np.asarray(foreseen_ns) / took_ns
+        foreseen = np.asarray(foreseen_ns)
+        expected = float(foreseen @ self.values)
+        parts = foreseen / min(STEP * expected, max(expected / STEP, took_ns))
         towards = self._doubt @ parts
         gain = towards / (NOISE + parts @ towards)
         scales = np.asarray(self.values) + gain * (1 - parts @ self.values)
