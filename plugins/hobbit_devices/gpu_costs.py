@@ -62,8 +62,8 @@ class GpuCosts:
         """Take in what a pass took; nothing where runs are to be alike."""
         if self.context.deterministic:
             return
-        hosted = [part * self._host_ns(level, 1) if part else 0.0 for level, part in enumerate(work.hosted)]
-        read = [part * self.in_place.get(level, 0) for level, part in enumerate(work.read)]
+        hosted = {level: part * self._host_ns(level, 1) for level, part in enumerate(work.hosted) if part}
+        read = {level: part * self.in_place[level] for level, part in enumerate(work.read) if part}
         self.host_scales.follow(hosted, work.host_ns)
         self.read_scales.follow(read, work.read_ns)
         self.revision += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,14 +36,14 @@ class RunScales:
         self.values = [1.0] * levels
         self._doubt = UNSURE * np.eye(levels)
 
-    def follow(self, foreseen_ns: Sequence[float], took_ns: int) -> None:
-        """One more pass: what was foreseen of each level, before scaling, and what all took.
+    def follow(self, foreseen_ns: Mapping[int, float], took_ns: int) -> None:
+        """One more pass: what was foreseen of each level in it, before scaling, and what all took.
 
         Little work tells nothing.
         """
-        if sum(foreseen_ns) < LITTLE_NS:
+        if sum(foreseen_ns.values()) < LITTLE_NS:
             return
-        foreseen = np.asarray(foreseen_ns)
+        foreseen = np.array([foreseen_ns.get(level, 0.0) for level in range(len(self.values))])
         expected = float(foreseen @ self.values)
         parts = foreseen / min(STEP * expected, max(expected / STEP, took_ns))
         towards = self._doubt @ parts

@@ -90,6 +90,14 @@ def test_costs_follow_the_run_where_runs_may_differ(experts: Any) -> None:
     assert costs.revision == 40 and constant.revision == 0
 
 
+def test_a_run_of_fewer_levels_scales_those(experts: Any) -> None:
+    costs = followed(experts)
+    for _ in range(20):
+        costs.follow(SharedWork([1.0], [1.0], 8 * MS, 9 * MS))
+    assert costs.host_ns(0, 1) == pytest.approx(8 * MS, rel=0.02) and costs.host_ns(1, 1) == 2 * MS
+    assert costs.in_place_ns(0, 1) == pytest.approx(9 * MS, rel=0.02) and costs.in_place_ns(1, 1) == 3 * MS
+
+
 @pytest.mark.parametrize("pageable", [False, True])
 def test_a_measured_machine_has_its_own_numbers(experts: Any, pageable: bool) -> None:
     constant, _ = prepared(experts, deterministic=True)

@@ -19,14 +19,14 @@ def test_levels_are_told_apart(high: float, low: float, seed: int) -> None:
     for _ in range(40):
         foreseen = random.uniform(0, 20, 2) * (random.random(2) < 0.8) * MS
         noise = random.normal(1, 0.03)
-        scales.follow(foreseen.tolist(), round(noise * float(foreseen @ [high, low])))
+        scales.follow(dict(enumerate(foreseen)), round(noise * float(foreseen @ [high, low])))
     assert scales.values == pytest.approx([high, low], rel=0.25)
 
 
 def test_what_was_badly_off_is_mended_within_a_few_passes() -> None:
     scales = RunScales(2)
     for number in range(6):  # the low level was foreseen seven times too slow
-        foreseen = [(8 + number % 3) * MS, (12, 3, 8)[number % 3] * MS]
+        foreseen = {0: (8 + number % 3) * MS, 1: (12, 3, 8)[number % 3] * MS}
         scales.follow(foreseen, round(foreseen[0] + foreseen[1] / 7))
     assert scales.values == pytest.approx([1, 1 / 7], rel=0.2)
 
@@ -34,7 +34,7 @@ def test_what_was_badly_off_is_mended_within_a_few_passes() -> None:
 def test_a_change_is_followed() -> None:
     scales = RunScales(1)
     for took in [10] * 20 + [20] * 12:
-        scales.follow([10 * MS], took * MS)
+        scales.follow({0: 10 * MS}, took * MS)
     assert scales.values == pytest.approx([2], rel=0.1)
 
 
@@ -42,18 +42,18 @@ def test_a_change_is_followed() -> None:
 def test_nothing_carries_scales_away(passes: list[tuple[float, float, int]]) -> None:
     scales = RunScales(2)
     for high, low, took in passes:
-        scales.follow([high, low], took)
+        scales.follow({0: high, 1: low}, took)
     assert all(1 / MOST <= value <= MOST for value in scales.values)
 
 
 def test_little_work_tells_nothing() -> None:
     scales = RunScales(2)
-    scales.follow([LITTLE_NS / 3, LITTLE_NS / 3], 50 * MS)
+    scales.follow({0: LITTLE_NS / 3, 1: LITTLE_NS / 3}, 50 * MS)
     assert scales.values == [1, 1]
 
 
 def test_a_hiccup_is_soon_forgotten() -> None:
     scales = RunScales(1)
     for took in (4, 4, 400, 4, 4, 4):
-        scales.follow([4 * MS], took * MS)
+        scales.follow({0: 4 * MS}, took * MS)
     assert scales.values == pytest.approx([1], rel=0.3)
