@@ -18,10 +18,10 @@ STEP = 2.0
 UNSURE = 1.0
 """Variance of a scale that nothing is known of."""
 
-NOISE = 0.02
+NOISE = 0.05
 """Variance of a pass's time over what the scales say."""
 
-KEPT = 0.75
+KEPT = 0.93
 """What a pass still weighs at the next one."""
 
 
@@ -53,4 +53,5 @@ class RunScales:
         doubt = (self._doubt - np.outer(gain, towards)) / KEPT
         # Levels that passes do not hold are forgotten no further than nothing is known of them.
         most = np.sqrt(np.maximum(np.diag(doubt), UNSURE) / UNSURE)
-        self._doubt = doubt / np.outer(most, most)
+        doubt /= np.outer(most, most)
+        self._doubt = (doubt + doubt.T) / 2  # what rounding makes unlike would grow from pass to pass

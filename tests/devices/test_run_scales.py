@@ -25,15 +25,26 @@ def test_levels_are_told_apart(high: float, low: float, seed: int) -> None:
 
 def test_what_was_badly_off_is_mended_within_a_few_passes() -> None:
     scales = RunScales(2)
-    for number in range(6):  # the low level was foreseen seven times too slow
+    for number in range(12):  # the low level was foreseen seven times too slow
         foreseen = {0: (8 + number % 3) * MS, 1: (12, 3, 8)[number % 3] * MS}
         scales.follow(foreseen, round(foreseen[0] + foreseen[1] / 7))
     assert scales.values == pytest.approx([1, 1 / 7], rel=0.2)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_long_runs_stay_near_the_truth(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scales = RunScales(2)
+    for number in range(500):
+        foreseen = [2.5 * random.poisson(3.4) * MS, random.poisson(2) * MS]
+        scales.follow(dict(enumerate(foreseen)), round(sum(foreseen) * random.normal(1, 0.08)))
+        if number > 40:
+            assert scales.values == pytest.approx([1, 1], abs=0.5)
+
+
 def test_a_change_is_followed() -> None:
     scales = RunScales(1)
-    for took in [10] * 20 + [20] * 12:
+    for took in [10] * 20 + [20] * 60:
         scales.follow({0: 10 * MS}, took * MS)
     assert scales.values == pytest.approx([2], rel=0.1)
 
