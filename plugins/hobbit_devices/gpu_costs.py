@@ -15,6 +15,9 @@ from hobbit_devices.shared_work import SharedWork
 PRODUCTS = (NATIVE, "int8")
 """Precisions that torch multiplies with as they are on the host; others it decodes first."""
 
+NEAR = 0.04
+"""How far a scale may be from the last that policies were told: shares need not be worked out for less."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostCost:
@@ -53,10 +56,12 @@ class GpuCosts:
     host_scales: RunScales = field(init=False)
     read_scales: RunScales = field(init=False)
     revision: int = 0
+    _told: tuple[float, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         levels = len(self.context.precisions)
         self.host_scales, self.read_scales = RunScales(levels), RunScales(levels)
+        self._told = (1.0,) * (2 * levels)
 
     def follow(self, work: SharedWork) -> None:
         """Take in what a pass took; nothing where runs are to be alike."""
@@ -66,7 +71,10 @@ class GpuCosts:
         read = {level: part * self.in_place[level] for level, part in enumerate(work.read) if part}
         self.host_scales.follow(hosted, work.host_ns)
         self.read_scales.follow(read, work.read_ns)
-        self.revision += 1
+        scales = (*self.host_scales.values, *self.read_scales.values)
+        if any(abs(now - told) > NEAR * told for now, told in zip(scales, self._told, strict=True)):
+            self._told = scales
+            self.revision += 1
 
     def copy_ns(self, level: int) -> int:
         """See `CostModel`."""
@@ -79,7 +87,7 @@ class GpuCosts:
 
     def host_ns(self, level: int, tokens: int) -> int:
         """See `CostModel`."""
-        return round(self.host_scales.values[level] * self._host_ns(level, tokens))
+        return round(self._told[level] * self._host_ns(level, tokens))
 
     def read_in_place(self, levels: Iterable[int]) -> None:
         """The kernels read these levels in place, nominally as fast as they are copied."""
@@ -89,7 +97,7 @@ class GpuCosts:
         """See `CostModel`: one token at a time."""
         if tokens > 1 or level not in self.in_place:
             return None
-        return round(self.read_scales.values[level] * self.in_place[level])
+        return round(self._told[len(self.context.precisions) + level] * self.in_place[level])
 
     def _host_ns(self, level: int, tokens: int) -> int:
         """As measured or nominal."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from math import sqrt
 
 MOST = 8.0
 """Times as long, or as short, that anything is taken to be."""
@@ -29,12 +28,13 @@ class RunScales:
     """`values[p]`: how many times as long level p takes as was foreseen.
 
     A pass tells the time of all its levels together. They are told apart by recursive least squares that
-    forget (Haykin, Adaptive Filter Theory, chapter 10): passes differ in what they hold of each.
+    forget (Haykin, Adaptive Filter Theory, chapter 10): passes differ in what they hold of each. There are
+    two levels at most, and a device waits: plain numbers are sooner worked out than arrays.
     """
 
     def __init__(self, levels: int) -> None:
         self.values = [1.0] * levels
-        self._doubt = UNSURE * np.eye(levels)
+        self._doubt = [[UNSURE * (row == column) for column in range(levels)] for row in range(levels)]
 
     def follow(self, foreseen_ns: Mapping[int, float], took_ns: int) -> None:
         """One more pass: what was foreseen of each level in it, before scaling, and what all took.
@@ -43,15 +43,32 @@ class RunScales:
         """
         if sum(foreseen_ns.values()) < LITTLE_NS:
             return
-        foreseen = np.array([foreseen_ns.get(level, 0.0) for level in range(len(self.values))])
-        expected = float(foreseen @ self.values)
-        parts = foreseen / min(STEP * expected, max(expected / STEP, took_ns))
-        towards = self._doubt @ parts
-        gain = towards / (NOISE + parts @ towards)
-        scales = np.asarray(self.values) + gain * (1 - parts @ self.values)
-        self.values = np.clip(scales, 1 / MOST, MOST).tolist()
-        doubt = (self._doubt - np.outer(gain, towards)) / KEPT
-        # Levels that passes do not hold are forgotten no further than nothing is known of them.
-        most = np.sqrt(np.maximum(np.diag(doubt), UNSURE) / UNSURE)
-        doubt /= np.outer(most, most)
-        self._doubt = (doubt + doubt.T) / 2  # what rounding makes unlike would grow from pass to pass
+        foreseen = [foreseen_ns.get(level, 0.0) for level in range(len(self.values))]
+        expected = _product(foreseen, self.values)
+        took = min(STEP * expected, max(expected / STEP, took_ns))
+        parts = [ns / took for ns in foreseen]
+        towards = [_product(row, parts) for row in self._doubt]
+        known = NOISE + _product(parts, towards)
+        off = 1 - expected / took
+        self.values = [
+            min(MOST, max(1 / MOST, value + off * step / known))
+            for value, step in zip(self.values, towards, strict=True)
+        ]
+        self._learn(towards, known)
+
+    def _learn(self, towards: Sequence[float], known: float) -> None:
+        """What is sure by now, and forgotten again: no further than to where nothing is known."""
+        doubt = [
+            [(old - one * other / known) / KEPT for old, other in zip(row, towards, strict=True)]
+            for row, one in zip(self._doubt, towards, strict=True)
+        ]
+        least = [sqrt(UNSURE / max(UNSURE, row[level])) for level, row in enumerate(doubt)]
+        self._doubt = [
+            # One half of each pair: what rounding makes unlike would grow from pass to pass.
+            [doubt[min(i, j)][max(i, j)] * least[i] * least[j] for j in range(len(least))]
+            for i in range(len(least))
+        ]
+
+
+def _product(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))

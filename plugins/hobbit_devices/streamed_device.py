@@ -53,9 +53,8 @@ class StreamedDevice:
     """Meets the `Device` Protocol on the queues of a GPU.
 
     `load` puts copies into the copy queue, `wait` only takes note, and `run` lets the compute queue wait for
-    each expert as late as it can. Time lost is read from marks around those waits once they have passed. The
-    host waits for blobs that the store has yet to read, for host experts, and at the end of a pass. With a
-    `calibration`, `prepare` measures what policies read in `costs`.
+    each expert as late as it can; marks around those waits tell the time lost. The host waits for blobs that
+    the store has yet to read, and at the end of a pass. With a `calibration`, `prepare` measures `costs`.
     """
 
     simulated = False
@@ -85,7 +84,7 @@ class StreamedDevice:
         self._stalls = IntervalLog(streams)
         self._host_stall_ns = 0
         self._told_ns = 0
-        self._started = False
+        self._started = self._ended = False
         self._small = False
         self._awaited = False  # copies that this layer has queued, and not yet waited for
         self._deferred: list[Job] = []
@@ -116,9 +115,10 @@ class StreamedDevice:
         self._queue = CopyQueue(self._streams, source, block_bytes, BounceRing(self._streams, BOUNCE))
 
     def begin_pass(self, tokens: int, context: int) -> None:
-        """See `Device`."""
-        self._started = True
-        self._awaited = False
+        """See `Device`. Costs hear of the last pass while the device is at work on this one."""
+        if self._ended:
+            self._costs.follow(self._runner.end_pass())
+        self._started, self._ended, self._awaited = True, False, False
         self._deferred.clear()
         self._runner.begin_pass()
 
@@ -202,9 +202,9 @@ class StreamedDevice:
         return self._newly_lost()
 
     def end_pass(self, tokens: int) -> None:
-        """Wait for what is still being computed, so that the clock can be read; costs hear what it took."""
+        """Wait for what is still being computed, so that the clock can be read."""
         self._streams.finish()
-        self._costs.follow(self._runner.end_pass())
+        self._ended = True
 
     def now_ns(self) -> int:
         """See `Device`: the wall clock since the device was built."""

@@ -223,13 +223,14 @@ def test_the_share_follows_what_host_and_link_took(monkeypatch: pytest.MonkeyPat
     assert shares(1, (), misses) == 0.5
     for _ in range(60):
         one_pass(0.5)  # the host's half of both takes 1 ms where 3 were foreseen, the link's 3
-    assert shares(1, (), misses) == pytest.approx(0.75, abs=1e-3)
-    costs.host_scales.values = [1.0, 1.0]
+    assert shares(1, (), misses) == pytest.approx(0.75, abs=0.02)
     device.begin_pass(5, 0)
+    costs.host_scales.values = [1.0, 1.0]
     several: Any = Layer(2, 5)
     device.run_host(0, [Job(ExpertKey(0, several.chosen[0], HIGH), -1, 5)], several)
     device.end_layer(0)
     device.end_pass(5)
+    device.begin_pass(1, 5)
     assert costs.host_scales.values == [1.0, 1.0], "others' time says nothing of one token's"
     device.close()
 
