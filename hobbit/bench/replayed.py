@@ -28,9 +28,10 @@ class ReplayedRouting:
         self._trace = trace
         self._asks = asks
         self._passes: dict[int, Pass] = {span.context: span for span in trace.passes([0])}
+        self._spans: dict[int, list[Routing]] = {}  # each is cut out of the trace once, as its weights are
         self._routings: list[Routing] = []
         self._span = Pass(0, 0, 0, 0)
-        self._there: torch.Tensor | None = None  # [L, T, K], all tokens of the trace
+        self._there: dict[int, list[torch.Tensor]] = {}
         self._weights: list[torch.Tensor] = []
 
     def begin_sequence(self) -> None:
@@ -42,9 +43,10 @@ class ReplayedRouting:
         span = self._passes.get(context)
         if span is None or span.stop - span.start != tokens:
             raise ValueError(f"the trace has no pass of {tokens} tokens after {context}")
-        self._routings = self._trace.routings(span, self._server.depth)
-        self._span = span
-        self._weights = []
+        if context not in self._spans:
+            self._spans[context] = self._trace.routings(span, self._server.depth)
+        self._routings, self._span = self._spans[context], span
+        self._weights = self._there.get(context, [])
         self._server.begin_pass(tokens, context)
 
     def layer(self, layer: int, routing: Routing, payload: ExpertPayload | None) -> None:
@@ -75,7 +77,9 @@ class ReplayedRouting:
 
     def _weights_like(self, routers: torch.Tensor) -> list[torch.Tensor]:
         """The pass's weights, [T, K] a layer, where those of the model's routers are."""
-        if self._there is None:
-            weights = np.ascontiguousarray(self._trace.weights.transpose(1, 0, 2))
-            self._there = torch.from_numpy(weights).to(routers)
-        return list(self._there[:, self._span.start : self._span.stop].unbind())
+        if not self._there:
+            weights = np.ascontiguousarray(self._trace.weights.transpose(1, 0, 2))  # [L, T, K]
+            there = torch.from_numpy(weights).to(routers)
+            for context, span in self._passes.items():
+                self._there[context] = list(there[:, span.start : span.stop].unbind())
+        return self._there[self._span.context]

@@ -85,7 +85,7 @@ class HostExperts:
             mark = self._streams.computed()
             self._lane.start(lambda: self._run(mark, hidden, parts, outputs), nullcontext())
         if parts[-1].units != ALL:
-            self._read_in_place([part for part in parts if part.units != ALL], layer)
+            self._read_in_place([part for part in parts if part.units != ALL], layer, there is not None)
 
     def finish(self) -> int:
         """Queue the host's outputs, once they are there; nanoseconds waited for them.
@@ -168,13 +168,14 @@ class HostExperts:
             self._streams.join(mark)
             self._source.release(key)
 
-    def _read_in_place(self, parts: list[ExpertPart], layer: FusedLayers) -> None:
-        """Start the device's part of shared experts, in the queue beside."""
+    def _read_in_place(self, parts: list[ExpertPart], layer: FusedLayers, there: bool) -> None:
+        """Start the device's part of shared experts, in the queue beside: behind what is queued, unless the
+        hidden state is on the host already, which comes last of all."""
         streams = self._streams
-        there = None if streams.idle() else streams.computed()  # most often the routing was behind it all
+        queued = None if there else streams.computed()
         with streams.beside():
-            if there is not None:
-                streams.follow(there)
+            if queued is not None:
+                streams.follow(queued)
             before = streams.computed()
             for (level, units), group in groupby(parts, key=_same_call):
                 same = list(group)
@@ -212,7 +213,7 @@ class HostExperts:
             self._counted[0] = self._number
         else:
             self._streams.count(self._counter)
-        lane.post(parts, hidden[0], self._counter, self._done, self._number)
+        lane.post(parts, hidden, self._counter, self._done, self._number)
 
     def _follow(self) -> int:
         """Let the device wait for the lane."""

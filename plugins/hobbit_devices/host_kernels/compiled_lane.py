@@ -97,12 +97,12 @@ class CompiledLane:
         done: torch.Tensor,
         number: int,
     ) -> None:
-        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [d], once the last one is over."""
+        """Start a layer of `parts`, MOST_PARTS at most, for `hidden` [1, d], once the last one is over."""
         self.join()
         for place, (ffn, blob, units, out) in zip(self._places, parts, strict=False):
             place.expert, place.scratch = ffn.addresses()
             place.blob, place.y, place.last = blob.data_ptr(), out.data_ptr(), units
-        layer, width = self._layer, len(hidden)
+        layer, width = self._layer, hidden.numel()
         if layer.width != width:
             self._x = torch.empty(width)
             layer.width, layer.x = width, self._x.data_ptr()
