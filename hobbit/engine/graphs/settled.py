@@ -10,7 +10,7 @@ import torch
 
 from hobbit.api import SettledExperts
 from hobbit.engine.experts import AttachedLayer
-from hobbit.engine.graphs.inputs import FixedInputs
+from hobbit.engine.graphs.inputs import CACHE, IDS, FixedInputs
 from hobbit.engine.graphs.step import cutting
 from hobbit.engine.graphs.tape import Tape, Wait
 from hobbit.engine.passes import PassHooks, PassStart
@@ -19,9 +19,12 @@ from hobbit.engine.readback import Readback
 
 @dataclass(slots=True)
 class _Told:
-    """A step that ran, whose routing the runtime has not heard yet: it lies in `host` after `arrived`."""
+    """A step that ran, whose routing the runtime has not heard yet: it lies in `host` after `arrived`.
 
-    start: PassStart
+    So does how many tokens there were before, unless `start` knows.
+    """
+
+    start: PassStart | None
     host: torch.Tensor
     arrived: Wait
 
@@ -56,10 +59,13 @@ class SettledStep:
             self._readbacks.append(readback)
             return experts(layer.index, hidden, index, weights)
 
+        self._tokens = given[IDS].numel()
         with tape.recording(), cutting(layers, run):
             tape.begin()
+            context = torch.as_tensor(given[CACHE].get_seq_length()).to(self._inputs.given[IDS].device)
+            before = context.reshape(1).float()  # exact below 2^24; the pass counts on
             self._output = forward(**self._inputs.given)
-            self._packed = torch.cat([readback.packed for readback in self._readbacks])
+            self._packed = torch.cat([*(readback.packed for readback in self._readbacks), before])
             self._replay = tape.end()
         # Two, since one step's routing is read while the next one's arrives.
         self._hosts = [tape.host(self._packed), tape.host(self._packed)]
@@ -70,7 +76,8 @@ class SettledStep:
 
         What it returns lies where the next run writes: read it before.
         """
-        start = self._passes.read(given)
+        # To ask for the context now would be to wait for the device, which nobody needs to.
+        start = None if self._passes.recorder is None else self._passes.read(given)
         self._inputs.fill(given)
         self._replay()
         self._hosts.reverse()
@@ -87,8 +94,8 @@ class SettledStep:
         if told is None:
             return
         told.arrived()
-        self._passes.begin(told.start)
         values, first = told.host.numpy(), 0
+        self._passes.begin(told.start or PassStart(self._tokens, int(values[-1]), []))
         for layer, readback in zip(self._layers, self._readbacks, strict=True):
             last = first + len(readback.packed)
             layer.tell(readback.routing(values[first:last]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -56,6 +57,27 @@ def test_the_runtime_hears_of_every_step_in_order() -> None:
     assert (plain.experts == recorded.experts).all()
     clocks = {"stall_ns": 0, "time_ns": 0}
     assert replace(counts, **clocks) == replace(again, **clocks)
+
+
+def test_the_runtime_hears_where_each_step_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[list[tuple[int, int]]] = []
+    for tape in (None, OperatorTape()):
+        with running(tiny_model(dtype=torch.float32), POLICY, 12) as run:
+            if tape is not None:
+                run.attachment.record_steps(tape)
+            spans: list[tuple[int, int]] = []
+            runtime, begin = run.assembly.runtime, run.assembly.runtime.begin_pass
+            with monkeypatch.context() as patch:
+
+                def noted(tokens: int, context: int, spans: Any = spans, begin: Any = begin) -> None:
+                    spans.append((tokens, context))
+                    begin(tokens, context)
+
+                patch.setattr(runtime, "begin_pass", noted)
+                _continue(run)
+                heard.append(spans)
+    assert heard[0] == heard[1]
+    assert [context for _, context in heard[1]] == [0, *range(16, 16 + TOKENS - 1)]
 
 
 def test_a_cache_with_too_few_slots_is_cut_at_the_experts() -> None:
