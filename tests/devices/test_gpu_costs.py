@@ -87,7 +87,8 @@ def test_costs_follow_the_run_where_runs_may_differ(experts: Any) -> None:
     assert [constant.host_ns(level, 1) for level in (0, 1)] == [4 * MS, 2 * MS]
     assert [constant.in_place_ns(level, 1) for level in (0, 1)] == [6 * MS, 3 * MS]
     assert costs.copy_ns(0) == constant.copy_ns(0)
-    assert costs.revision == 40 and constant.revision == 0
+    assert 0 < costs.revision < 20, "told of what differs, not of every pass"
+    assert constant.revision == 0
 
 
 def test_a_run_of_fewer_levels_scales_those(experts: Any) -> None:
