@@ -17,7 +17,7 @@ class CudaStreams:
     An upload is a kernel that reads the pinned memory itself, where the driver maps it: in the queue of the
     copy engine it would wait behind whole blobs. Blobs are copied by `driver`, without one by torch. What
     torch takes long to tell, which memory is locked and which stream is current, is remembered. The second
-    compute stream has the lowest priority there is, that of a default stream; recorded steps run before both.
+    compute stream has a default stream's priority, the lowest: what a step recorded runs before both.
     """
 
     def __init__(self, device: torch.device, driver: CudaDriver | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hobbit.api import RecordedExperts
 from hobbit.engine.experts import AttachedLayer, Cut
 from hobbit.engine.graphs.inputs import FixedInputs
 from hobbit.engine.graphs.tape import Replay, Tape
@@ -21,9 +22,9 @@ from hobbit.engine.readback import Readback
 
 @dataclass(slots=True)
 class _CutLayer:
-    """A layer between two stretches: what the first leaves for its experts, and their `frame`.
+    """A layer between two stretches: what the first leaves for its experts, what the second reads of them.
 
-    `values` is the host's view of the readback, filled by the first one's last copy.
+    `values` is the host's view of the readback, filled by the first one's last copy. More: see `Frame`.
     """
 
     layer: AttachedLayer
@@ -31,7 +32,9 @@ class _CutLayer:
     weights: torch.Tensor
     readback: Readback
     values: npt.NDArray[np.float32]
-    frame: Frame
+    output: torch.Tensor
+    host_hidden: torch.Tensor | None
+    experts: RecordedExperts | None
 
 
 class RecordedStep:
@@ -59,6 +62,10 @@ class RecordedStep:
             tape.begin()
             self._output = forward(**self._inputs.given)
             self._stretches.append(tape.end())
+        self._frames = [
+            Frame(cut.output, following, cut.host_hidden, cut.experts)
+            for cut, following in zip(self._layers, self._stretches[1:], strict=True)
+        ]
 
     def run(self, given: Mapping[str, Any]) -> Any:
         """Run the pass on other inputs of the same signature.
@@ -68,14 +75,12 @@ class RecordedStep:
         start = self._passes.read(given)
         self._inputs.fill(given)
         wait = self._tape.waiting()
-        self._stretches[
-            0
-        ]()  # it asks nobody for an expert: what a pass begins with takes no time of the device
+        self._stretches[0]()  # it asks nobody for an expert: a pass begins while the device works
         self._passes.begin(start)
-        for cut in self._layers:
+        for cut, frame in zip(self._layers, self._frames, strict=True):
             wait()
             routing = cut.readback.routing(cut.values)
-            cut.layer.serve_in(cut.frame, cut.hidden, cut.weights, routing)
+            cut.layer.serve_in(frame, cut.hidden, cut.weights, routing)
         self._passes.end()
         return self._output
 
@@ -99,14 +104,14 @@ class RecordedStep:
         host = tape.host(readback.packed)
         host.copy_(readback.packed, non_blocking=True)
         self._stretches.append(tape.end())
-        number = len(self._stretches)
         experts = server.recorded(layer.activation, *index.shape)
         output = torch.zeros_like(hidden)
         tape.begin()
         if experts is not None:
             output = experts(hidden)
-        frame = Frame(output, lambda: self._stretches[number](), host_hidden, experts)
-        self._layers.append(_CutLayer(layer, hidden, weights, readback, host.numpy(), frame))
+        self._layers.append(
+            _CutLayer(layer, hidden, weights, readback, host.numpy(), output, host_hidden, experts)
+        )
         return output
 
 

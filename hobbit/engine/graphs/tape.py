@@ -32,11 +32,6 @@ class Tape(Protocol):
         """Stop, and give what was recorded since `begin`."""
         ...
 
-    def playing(self) -> AbstractContextManager[None]:
-        """The surroundings of replays and of what is launched between them: behind what was launched before,
-        and on the device ahead of what runs beside them."""
-        ...
-
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         """A host tensor like `tensor`, fit to be copied to without waiting."""
         ...
@@ -54,8 +49,8 @@ class Tape(Protocol):
 def _stream_of(device: torch.device) -> torch.cuda.Stream:
     """One stream a device for all recordings: cuBLAS keeps 32 MiB for every stream that it has ever seen.
 
-    It goes before default streams: an expert that is read over the link for milliseconds fills the device
-    with blocks that wait, and those of a resident one would stand behind them.
+    What it records goes before what default streams run: an expert that is read over the link beside a step
+    fills the device with blocks that wait, and the step's own would stand behind them.
     """
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
@@ -98,17 +93,6 @@ class CudaTape:
         graph.capture_end()
         replay: Replay = graph.replay
         return replay
-
-    @contextmanager
-    def playing(self) -> Iterator[None]:
-        """See `Tape`."""
-        current = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(current)
-        try:
-            with torch.cuda.stream(self._stream):
-                yield
-        finally:
-            current.wait_stream(self._stream)
 
     def _give_up(self) -> None:
         """End a capture that an error has left open, on the stream it is on; it has failed already."""

@@ -7,7 +7,7 @@ addresses, and a replay is blind to Python.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ class OperatorTape:
         assert self._mode is not None
         self._mode.__exit__(None, None, None)
         self._mode = None
-        calls = self._calls
+        calls, self._calls = self._calls, []
 
         def replay() -> None:
             self.replays += 1
@@ -76,9 +76,6 @@ class OperatorTape:
                         old.copy_(new)
 
         return replay
-
-    def playing(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype)

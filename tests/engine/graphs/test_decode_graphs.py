@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -107,3 +109,23 @@ def test_a_recording_is_given_up_when_its_cache_is(monkeypatch: pytest.MonkeyPat
             logits = [model(ids, past_key_values=cache).logits.clone() for _ in range(3)]
             assert not torch.equal(logits[1], logits[2])
     assert tape.replays == 2 * 2 * 5
+
+
+def test_what_a_recording_held_is_free_at_once() -> None:
+    """Not once Python looks for cycles: the memory is wanted for what comes next."""
+    model = tiny_model()
+    ids = torch.tensor([[5]])
+    with running(model, Policy(), 12) as run, torch.no_grad():
+        run.attachment.record_steps(OperatorTape())
+        cache = StaticCache(config=model.config, max_cache_len=16)
+        model(torch.arange(4)[None], past_key_values=cache)
+        for _ in range(3):
+            recorded = weakref.ref(model(ids, past_key_values=cache).logits)
+        assert recorded() is not None, "it lies where the next step writes"
+        gc.collect()
+        gc.disable()
+        try:
+            model(ids, past_key_values=StaticCache(config=model.config, max_cache_len=16))
+            assert recorded() is None
+        finally:
+            gc.enable()
