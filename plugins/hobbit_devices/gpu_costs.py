@@ -68,7 +68,7 @@ class GpuCosts:
         if self.context.deterministic:
             return
         hosted = {level: part * self._host_ns(level, 1) for level, part in enumerate(work.hosted) if part}
-        read = {level: part * self.in_place[level] for level, part in enumerate(work.read) if part}
+        read = {level: part * self.in_place.get(level, 0) for level, part in enumerate(work.read) if part}
         self.host_scales.follow(hosted, work.host_ns)
         self.read_scales.follow(read, work.read_ns)
         scales = (*self.host_scales.values, *self.read_scales.values)
