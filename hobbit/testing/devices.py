@@ -155,6 +155,7 @@ class _Script:
     def play(self, block_bytes: int) -> DeviceReport:
         """Run the script; returns the last report."""
         device = self._device
+        require(isinstance(getattr(device, "queues", None), bool), "`queues` says if calls only queue")
         device.prepare(self._layout, self._quantizer, self._blobs, block_bytes)
         first, early = self._copy(0, 0, slot=0), self._copy(1, 0, slot=1, urgent=False)
         wrong, right = self._copy(1, 1, slot=0, urgent=False), self._copy(1, 2, slot=0)
