@@ -29,17 +29,13 @@ LAYERS = 2 * ROWS
 """More than the rows in which the device finds what to read."""
 
 
-def served(layer: Layer, shares: dict[int, float], level: int, **how: Any) -> tuple[torch.Tensor, Any]:
-    """One layer whose experts in `shares` run where they lie, the others from slots; and the report."""
-    source = Counting(how.pop("at_hand", True))
-    component = StandIn(fused=True, kernels=KERNELS, **how)
-    device = prepared(component, source)
+def one_pass(device: Any, layer: Any, shares: dict[int, float], level: int) -> None:
+    """A pass of one layer whose experts in `shares` run where they lie, the others from slots."""
     tokens = len(layer.hidden)
     device.begin_pass(tokens, 0)
     device.begin_layer(0, tokens, 0)
     lying = [expert for expert in layer.chosen if expert in shares]
-    payload: Any = layer
-    device.run_host(0, [Job(ExpertKey(0, e, level), -1, 1, shares[e]) for e in lying], payload)
+    device.run_host(0, [Job(ExpertKey(0, e, level), -1, 1, shares[e]) for e in lying], layer)
     copies = [
         EXPERTS.copy(ExpertKey(0, expert, level), slot)
         for slot, expert in enumerate(expert for expert in layer.chosen if expert not in shares)
@@ -48,9 +44,17 @@ def served(layer: Layer, shares: dict[int, float], level: int, **how: Any) -> tu
         device.load(copy)
     device.wait(copies)
     if copies:
-        device.run(0, [Job(copy.key, copy.slot, 1) for copy in copies], payload)
+        device.run(0, [Job(copy.key, copy.slot, 1) for copy in copies], layer)
     device.end_layer(0)
     device.end_pass(tokens)
+
+
+def served(layer: Layer, shares: dict[int, float], level: int, **how: Any) -> tuple[torch.Tensor, Any]:
+    """One layer whose experts in `shares` run where they lie, the others from slots; and the report."""
+    source = Counting(how.pop("at_hand", True))
+    component = StandIn(fused=True, kernels=KERNELS, **how)
+    device = prepared(component, source)
+    one_pass(device, layer, shares, level)
     report = device.report()
     device.close()
     assert not any(source.lent.values()), "every blob is given back"
@@ -67,18 +71,8 @@ def many(level: int, **how: Any) -> list[torch.Tensor]:
     for number in range(LAYERS):
         layer: Any = Layer(number, 1)
         layer.host_hidden = layer.hidden if number % 2 else None
-        lying = layer.chosen[: 1 + number % 3]
-        device.begin_pass(1, 0)
-        device.begin_layer(0, 1, 0)
-        device.run_host(0, [Job(ExpertKey(0, e, level), -1, 1, 0.3 * (number % 4)) for e in lying], layer)
-        copies = [EXPERTS.copy(ExpertKey(0, e, level), s) for s, e in enumerate(layer.chosen[len(lying) :])]
-        for copy in copies:
-            device.load(copy)
-        device.wait(copies)
-        if copies:
-            device.run(0, [Job(copy.key, copy.slot, 1) for copy in copies], layer)
-        device.end_layer(0)
-        device.end_pass(1)
+        shares = dict.fromkeys(layer.chosen[: 1 + number % 3], 0.3 * (number % 4))
+        one_pass(device, layer, shares, level)
         torch.testing.assert_close(layer.output, whole(Layer(number, 1), level), rtol=3e-2, atol=3e-2)
         outputs.append(layer.output)
     device.close()
@@ -211,10 +205,10 @@ def test_the_share_follows_what_host_and_link_took(monkeypatch: pytest.MonkeyPat
     costs.hosts[HIGH], costs.in_place[HIGH] = HostCost(3_000_000, 0), 3_000_000
     layer: Any = Layer(1, 1)
 
-    def one_pass(share: float) -> None:
+    def halves() -> None:
         device.begin_pass(1, 0)
         device.begin_layer(0, 1, 0)
-        jobs = [Job(ExpertKey(0, e, HIGH), -1, 1, share) for e in layer.chosen[:2]]
+        jobs = [Job(ExpertKey(0, e, HIGH), -1, 1, 0.5) for e in layer.chosen[:2]]
         device.run_host(0, jobs, layer)
         device.end_layer(0)
         device.end_pass(1)
@@ -222,7 +216,7 @@ def test_the_share_follows_what_host_and_link_took(monkeypatch: pytest.MonkeyPat
     shares, misses = LayerShares(costs), ((HIGH, 1), (HIGH, 1))
     assert shares(1, (), misses) == 0.5
     for _ in range(60):
-        one_pass(0.5)  # the host's half of both takes 1 ms where 3 were foreseen, the link's 3
+        halves()  # the host's half of both takes 1 ms where 3 were foreseen, the link's 3
     assert shares(1, (), misses) == pytest.approx(0.75, abs=0.02)
     device.begin_pass(5, 0)
     costs.host_scales.values = [1.0, 1.0]
