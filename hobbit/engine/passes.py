@@ -59,8 +59,11 @@ class PassHooks:
         shape = ids.shape if ids is not None else given["inputs_embeds"].shape[:2]
         cache = given.get("past_key_values")
         context = int(cache.get_seq_length()) if cache is not None else 0
-        heard = [] if ids is None or self.recorder is None else ids.flatten().tolist()
-        return PassStart(shape[0] * shape[1], context, heard)
+        return PassStart(shape[0] * shape[1], context, self.heard(ids))
+
+    def heard(self, ids: torch.Tensor | None) -> list[int]:
+        """The `ids` of a `PassStart`."""
+        return [] if ids is None or self.recorder is None else ids.flatten().tolist()
 
     def begin(self, start: PassStart) -> None:
         """The pass begins."""

@@ -139,10 +139,8 @@ class HostExperts:
         self._lent.settle()
 
     def end_pass(self) -> SharedWork:
-        """All that was queued is done: what the pass has done."""
-        self.settle()
-        work, levels = self._work, len(self._cuts)
-        self._work = SharedWork.none(levels)
+        """All that was queued is done: what has been done since the pass began, with `abandon`."""
+        work = self._work
         work.host_ns += self._posted_ns()
         work.read_ns += self._busy.settle()
         return work

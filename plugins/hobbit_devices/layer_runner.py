@@ -16,7 +16,6 @@ from hobbit_devices.host_experts import HostExperts
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.in_place import InPlace
 from hobbit_devices.recorded_layers import RecordedLayers
-from hobbit_devices.shared_work import SharedWork
 
 GATE = "silu"
 """The gate that the kernels and the host's products are built for."""
@@ -53,14 +52,6 @@ class LayerRunner:
     def hosted_bytes(self) -> int:
         """Bytes of blobs that the host has run."""
         return self.host.moved_bytes + self._moved_bytes
-
-    def begin_layer(self) -> None:
-        """The layer before is over: whoever copies may want the memory of what it was lent."""
-        self.host.settle()
-
-    def end_pass(self) -> SharedWork:
-        """Everything that was queued is done: what host and link did of the pass's experts."""
-        return self.host.end_pass()
 
     def shares(self, level: int) -> InPlace | None:
         """What reads experts of this level in the host's memory, if host and device can share them.

@@ -117,7 +117,7 @@ class StreamedDevice:
     def begin_pass(self, tokens: int, context: int) -> None:
         """See `Device`. Costs hear of the last pass while the device is at work on this one."""
         if self._ended:
-            self._costs.follow(self._runner.end_pass())
+            self._costs.follow(self._runner.host.end_pass())
         self._started, self._ended, self._awaited = True, False, False
         self._deferred.clear()
         self._runner.begin_pass()
@@ -125,7 +125,7 @@ class StreamedDevice:
     def begin_layer(self, layer: int, tokens: int, context: int) -> None:
         """Nothing to charge. The routing is known: what was recorded before has been read, and has run."""
         self._marks.begin_layer()
-        self._runner.begin_layer()
+        self._runner.host.settle()  # whoever copies may want the memory of what was lent
         if self._recorded is not None:
             self._recorded.clear()
 

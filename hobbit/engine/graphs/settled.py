@@ -21,10 +21,10 @@ from hobbit.engine.readback import Readback
 class _Told:
     """A step that ran, whose routing the runtime has not heard yet: it lies in `host` after `arrived`.
 
-    So does how many tokens there were before, unless `start` knows.
+    Behind it lies how many tokens there were before. `ids` are as in `PassStart`.
     """
 
-    start: PassStart | None
+    ids: list[int]
     host: torch.Tensor
     arrived: Wait
 
@@ -63,7 +63,8 @@ class SettledStep:
         with tape.recording(), cutting(layers, run):
             tape.begin()
             context = torch.as_tensor(given[CACHE].get_seq_length()).to(self._inputs.given[IDS].device)
-            before = context.reshape(1).float()  # exact below 2^24; the pass counts on
+            # Exact below 2^24. To ask the cache at each step would be to wait for the device.
+            before = context.reshape(1).float()
             self._output = forward(**self._inputs.given)
             self._packed = torch.cat([*(readback.packed for readback in self._readbacks), before])
             self._replay = tape.end()
@@ -76,14 +77,13 @@ class SettledStep:
 
         What it returns lies where the next run writes: read it before.
         """
-        # To ask for the context now would be to wait for the device, which nobody needs to.
-        start = None if self._passes.recorder is None else self._passes.read(given)
+        ids = self._passes.heard(given[IDS])
         self._inputs.fill(given)
         self._replay()
         self._hosts.reverse()
         host = self._hosts[0]
         host.copy_(self._packed, non_blocking=True)
-        told = _Told(start, host, self._tape.mark())
+        told = _Told(ids, host, self._tape.mark())
         self.settle()
         self._told = told
         return self._output
@@ -95,7 +95,7 @@ class SettledStep:
             return
         told.arrived()
         values, first = told.host.numpy(), 0
-        self._passes.begin(told.start or PassStart(self._tokens, int(values[-1]), []))
+        self._passes.begin(PassStart(self._tokens, int(values[-1]), told.ids))
         for layer, readback in zip(self._layers, self._readbacks, strict=True):
             last = first + len(readback.packed)
             layer.tell(readback.routing(values[first:last]))
