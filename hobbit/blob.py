@@ -11,7 +11,7 @@ ALIGNMENT = 64
 PAGE = 4096
 """Bytes. Where blobs start in a file, and in memory that a disk fills directly."""
 
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int32": 4, "int8": 1, "uint8": 1}
 """Size in bytes of the dtypes that a blob may hold, by their torch name."""
 
 

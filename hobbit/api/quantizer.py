@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NATIVE = "native"
 """The precision name of the checkpoint's own dtype: stored untouched, hence lossless."""
 
+LOSSLESS = (NATIVE, "lossless12")
+"""Precisions whose blobs decode to the checkpoint's own weights, bit for bit."""
+
 
 class Quantizer(Protocol):
     """Encodes experts to blobs and back. `layout` needs no torch, so budgets and replays need none."""

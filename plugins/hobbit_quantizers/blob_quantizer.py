@@ -10,6 +10,7 @@ from hobbit.api.quantizer import NATIVE
 from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.errors import ConfigError, nearest
 from hobbit_quantizers.formats import Format, NativeFormat
+from hobbit_quantizers.lossless12 import Lossless12Format
 
 if TYPE_CHECKING:
     import torch
@@ -18,11 +19,18 @@ _NATIVE_FORMAT = NativeFormat()
 
 
 class BlobQuantizer:
-    """Meets the `Quantizer` Protocol. Matrices take the precision's format; vectors (biases) stay native."""
+    """Meets the `Quantizer` Protocol. Matrices take the precision's format; vectors (biases) stay native.
+
+    What loses nothing, every one has; `formats` are its own.
+    """
 
     def __init__(self, name: str, formats: Mapping[str, Format]) -> None:
         self.name = name
-        self._formats = {NATIVE: _NATIVE_FORMAT, **formats}
+        self._formats: dict[str, Format] = {
+            NATIVE: _NATIVE_FORMAT,
+            "lossless12": Lossless12Format(),
+            **formats,
+        }
 
     def layout(self, tensors: Mapping[str, TensorSpec], precision: str) -> BlobLayout:
         """See `Quantizer`. The checkpoint's dtype by its own name ("bfloat16") is "native" too."""

@@ -11,11 +11,11 @@ from hobbit_quantizers.blob_quantizer import BlobQuantizer
 
 @dataclass
 class NoQuantizer(QuantizerComponent):
-    """Experts stay as the checkpoint has them, bit for bit: the only precision is "native"."""
+    """Experts stay as the checkpoint has them, bit for bit: "native", or bfloat16 packed as "lossless12"."""
 
     name: ClassVar[str] = "none"
     effect: ClassVar[Effect] = Effect.HINT
 
     def build(self, context: Context) -> Quantizer:
-        """The quantizer; it refuses every precision but "native" and the checkpoint's dtype."""
+        """The quantizer; it refuses every precision that loses anything."""
         return BlobQuantizer(self.name, {})

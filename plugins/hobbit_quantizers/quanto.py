@@ -27,7 +27,7 @@ class QuantoQuantizer(QuantizerComponent):
     optimizer: ScaleSearch = ScaleSearch.max
 
     def build(self, context: Context) -> Quantizer:
-        """The quantizer, with the precisions native, int8, int4 and int2."""
+        """The quantizer, with the precisions native, lossless12, int8, int4 and int2."""
         return BlobQuantizer(
             self.name,
             {

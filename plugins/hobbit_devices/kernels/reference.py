@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import gelu, linear, relu, silu
 
 from hobbit.api import BlobLayout
-from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.support import ACTIVATIONS
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -110,6 +110,8 @@ def decode(
     if matrix.bits == 8:
         data = _part(blob, matrix.data, rows * columns, torch.int8).view(rows, columns)
         return data.to(compute) * _part(blob, matrix.scale, rows, dtype)[:, None].to(compute)
+    if matrix.bits == LOSSLESS12:
+        return _unpacked(blob, matrix).to(compute)
     groups = rows * columns // matrix.group
     data = _part(blob, matrix.data, rows * columns // matrix.planes, torch.uint8)
     planes = torch.arange(matrix.planes, dtype=torch.uint8, device=blob.device)[:, None] * matrix.bits
@@ -119,6 +121,23 @@ def decode(
     )
     weights: torch.Tensor = values * scale - shift
     return weights.view(rows, columns)
+
+
+def _unpacked(blob: torch.Tensor, matrix: PackedMatrix) -> torch.Tensor:
+    """The weights of 12 bits, in bfloat16."""
+    rows, columns = matrix.rows, matrix.columns
+    data = _part(blob, matrix.data, rows * columns, torch.uint8).view(rows, columns).int()
+    packed = _part(blob, matrix.codes, rows * columns // 2, torch.uint8).view(rows, columns // 8, 1, 4).int()
+    codes = torch.cat([packed & 15, packed >> 4], 2).view(rows, columns)
+    # Sign, exponent and mantissa of a float32, but for the powers of two that a row shares.
+    bits = (codes & 8) << 28 | (codes & 7) << 24 | data << 16
+    scale = _part(blob, matrix.scale, rows, torch.bfloat16).double()[:, None]
+    weights = (bits.view(torch.float32).double() * 2.0**112 * scale).bfloat16()
+    starts = _part(blob, matrix.starts, rows + 1, torch.int32)
+    strays = _part(blob, matrix.strays, int(starts[-1]), torch.int32)
+    row = torch.arange(rows, device=blob.device).repeat_interleave(starts.diff())
+    weights[row, strays >> 16 & 0xFFFF] = strays.short().view(torch.bfloat16)
+    return weights
 
 
 def _part(blob: torch.Tensor, offset: int, count: int, dtype: torch.dtype) -> torch.Tensor:
