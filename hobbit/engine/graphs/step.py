@@ -73,15 +73,16 @@ class RecordedStep:
         What it returns lies where the next run writes: read it before.
         """
         start = self._passes.read(given)
-        self._inputs.fill(given)
-        wait = self._tape.waiting()
-        self._stretches[0]()  # it asks nobody for an expert: a pass begins while the device works
-        self._passes.begin(start)
-        for cut, frame in zip(self._layers, self._frames, strict=True):
-            wait()
-            routing = cut.readback.routing(cut.values)
-            cut.layer.serve_in(frame, cut.hidden, cut.weights, routing)
-        self._passes.end()
+        with self._tape.playing():
+            self._inputs.fill(given)
+            wait = self._tape.waiting()
+            self._stretches[0]()  # it asks nobody for an expert: a pass begins while the device works
+            self._passes.begin(start)
+            for cut, frame in zip(self._layers, self._frames, strict=True):
+                wait()
+                routing = cut.readback.routing(cut.values)
+                cut.layer.serve_in(frame, cut.hidden, cut.weights, routing)
+            self._passes.end()
         return self._output
 
     def settle(self) -> None:

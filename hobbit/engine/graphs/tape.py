@@ -32,6 +32,11 @@ class Tape(Protocol):
         """Stop, and give what was recorded since `begin`."""
         ...
 
+    def playing(self) -> AbstractContextManager[None]:
+        """The surroundings of a step made of recordings and of work between them: all of it goes before what
+        a device does beside. It comes behind what was launched before, and before what is launched later."""
+        ...
+
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         """A host tensor like `tensor`, fit to be copied to without waiting."""
         ...
@@ -49,7 +54,7 @@ class Tape(Protocol):
 def _stream_of(device: torch.device) -> torch.cuda.Stream:
     """One stream a device for all recordings: cuBLAS keeps 32 MiB for every stream that it has ever seen.
 
-    What it records goes before what default streams run: an expert that is read over the link beside a step
+    What it runs goes before what default streams run: an expert that is read over the link beside a step
     fills the device with blocks that wait, and the step's own would stand behind them.
     """
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
@@ -93,6 +98,19 @@ class CudaTape:
         graph.capture_end()
         replay: Replay = graph.replay
         return replay
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """See `Tape`: on the stream of the recordings, since what is launched between them would otherwise
+        have a default stream's priority."""
+        outside, stream = torch.cuda.current_stream(self._device), self._stream
+        stream.wait_stream(outside)
+        torch.cuda.set_stream(stream)
+        try:
+            yield
+        finally:
+            torch.cuda.set_stream(outside)
+            outside.wait_stream(stream)
 
     def _give_up(self) -> None:
         """End a capture that an error has left open, on the stream it is on; it has failed already."""

@@ -43,6 +43,7 @@ class OperatorTape:
 
     def __init__(self) -> None:
         self.replays = 0
+        self.plays = 0
         self._mode: _Recorder | None = None
         self._calls: list[tuple[Any, Any, Any, Any]] = []
 
@@ -76,6 +77,11 @@ class OperatorTape:
                         old.copy_(new)
 
         return replay
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        self.plays += 1
+        yield
 
     def host(self, tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype)

@@ -42,6 +42,7 @@ def test_recorded_steps_give_the_same_logits(family: str, batch: int) -> None:
             assert torch.equal(_continue(run.model, batch), expected)
     # Of the new tokens one comes from prefill, and one warms up.
     assert tape.replays == 2 * (TOKENS - 2) * (layers + 1)
+    assert tape.plays == 2 * (TOKENS - 2)
 
 
 def test_the_runtime_hears_the_same_of_recorded_steps() -> None:

@@ -46,3 +46,27 @@ def test_graphs_change_no_bit_and_no_count(family: str, batch: int) -> None:
             assert failed == (graphs and family in SYNCHRONISING)
     assert torch.equal(*logits)
     assert counts[0] == counts[1]
+
+
+def test_steps_are_played_before_what_runs_beside() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    outside, values = torch.cuda.current_stream(), torch.zeros(2**22, device=device)
+    tape = CudaTape(device)
+    for _ in range(20):
+        values += 1
+        with tape.playing():
+            assert torch.cuda.current_stream().priority < outside.priority
+            values *= 2
+        values -= 2 * values - 1
+    assert torch.cuda.current_stream() == outside
+    state = 0
+    for _ in range(20):
+        state = 1 - 2 * (state + 1)
+    assert values.unique().tolist() == [float(state)]
+
+
+def test_a_step_that_fails_leaves_the_stream_as_it_was() -> None:
+    outside = torch.cuda.current_stream()
+    with pytest.raises(KeyError), CudaTape(torch.device("cuda", torch.cuda.current_device())).playing():
+        raise KeyError
+    assert torch.cuda.current_stream() == outside
