@@ -149,6 +149,7 @@ class Workbench:
             self.setup_s[what] = self.bench.experts.seconds
         if entry == REFERENCE:
             self.bench.resident_ms = row.token_ms
+        if entry.partition(":")[0] == REFERENCE:  # nothing is loaded: it is its own floor
             row = replace(row, floor_ms=row.token_ms, efficiency=1.0)
         self.rows.append(row)
         self.tell(row)
