@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 import torch
 
+from hobbit.api.quantizer import LOSSLESS
 from hobbit.config.compose import compose
 from hobbit.engine.checkpoint import load_checkpoint
 from hobbit.engine.session import Session, open_session
@@ -37,7 +38,8 @@ def serving(
     preset: str, budget: str, *options: str, device: str = "cuda", observers: Sequence[Observer] = ()
 ) -> Iterator[Session]:
     """The bundled model on the GPU under a preset."""
-    words = [f"policy={preset}", f"device={device}", "precision=native", f"memory.device={budget}", *options]
+    words = [f"policy={preset}", f"device={device}", "precision.high=native", f"memory.device={budget}"]
+    words += options
     config = compose(words)
     model, tokenizer = load_checkpoint(config.model.location)
     with open_session(
@@ -58,9 +60,9 @@ def served(preset: str, budget: str, *options: str) -> tuple[torch.Tensor, torch
 
 
 @cache
-def resident() -> tuple[torch.Tensor, torch.Tensor]:
+def resident(high: str = "native") -> tuple[torch.Tensor, torch.Tensor]:
     """The same with every expert on the device: the same kernels, nothing to move."""
-    return served("all_resident", "60MB")
+    return served("all_resident", "60MB", f"precision.high={high}")
 
 
 def test_hobbits_divergence_is_the_cpus_within_a_tenth() -> None:
@@ -69,10 +71,11 @@ def test_hobbits_divergence_is_the_cpus_within_a_tenth() -> None:
     assert there == pytest.approx(here, rel=0.1)
 
 
+@pytest.mark.parametrize("high", LOSSLESS)
 @pytest.mark.parametrize("preset", ["all_resident", "freetoken", "llama_cpp"])
-def test_engine_and_host_are_as_near_to_float32_as_transformers(preset: str) -> None:
+def test_engine_and_host_are_as_near_to_float32_as_transformers(preset: str, high: str) -> None:
     model, _ = load_checkpoint(compose([]).model.location)
-    with serving(preset, "14MB") as session:
+    with serving(preset, "14MB", f"precision.high={high}") as session:
         ours = rounding_error(session.model)
         assert (session.assembly.metrics.decode.hosted > 0) == (preset != "all_resident")
     assert ours <= 3 * rounding_error(model.cuda())
@@ -87,6 +90,14 @@ def test_lossless_presets_are_the_resident_engine_to_the_bit(preset: str, budget
     ids, logits = served(preset, budget)
     assert torch.equal(ids, resident()[0])
     assert torch.equal(logits, resident()[1])
+
+
+@pytest.mark.parametrize("budget", ["12MB", "20MB"])
+@pytest.mark.parametrize("preset", ["lru", "hobbit_lossless"])
+def test_so_they_are_where_12_bits_are_enough(preset: str, budget: str) -> None:
+    ids, logits = served(preset, budget, "precision.high=lossless12")
+    assert torch.equal(ids, resident("lossless12")[0])
+    assert torch.equal(logits, resident("lossless12")[1])
 
 
 class Decisions(Observer):
