@@ -1,11 +1,13 @@
 """Time experts on this machine's host: the compiled kernel beside torch.
 
-    python -m benchmarks.host_kernels [THREADS ...] [--tokens N ...] [--only WORD]
+    python -m benchmarks.host_kernels [THREADS ...] [--tokens N ...] [--only WORD] [--cached]
 
-Each call gets another blob, on huge pages, of more than all caches hold; figures are medians. GB/s count the
-weights once, however many tokens share them. Threads are bound as those of device=cuda are (default: all
-physical cores but two). The last column is torch's time over the compiled kernel's: where it falls below 1,
-torch should take over, and hobbit_devices/host_kernels/few_tokens.py says where it does.
+Each call gets another blob, on huge pages, of more than all caches hold; figures are medians. GB/s (of the
+blob) and G/s (weights) count the weights once, however many tokens share them. With `--cached` all calls get
+the same blob, of an expert so small that a core's own cache holds it. Threads are bound as those of
+device=cuda are (default: all physical cores but two). The last column is torch's time over the compiled
+kernel's: where it falls below 1, torch should take over, and hobbit_devices/host_kernels/few_tokens.py says
+where it does.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import mmap
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from math import prod
 from statistics import median
 from time import perf_counter_ns
 
@@ -29,11 +32,14 @@ from hobbit_devices.kernels.formats import ExpertFormat
 from hobbit_devices.torch_ffn import TorchFfn
 from hobbit_quantizers.quanto import QuantoQuantizer
 
-from benchmarks.kernels.blobs import PRECISIONS, layout_of, random_slots
+from benchmarks.kernels.blobs import layout_of, random_slots
 from benchmarks.kernels.cases import MIXTRAL, QWEN3
-from hobbit.api import BlobLayout, Context, Geometry, Records
+from hobbit.api import BlobLayout, Context, Geometry, Quantizer, Records
+from hobbit.api.quantizer import LOSSLESS
 
 GEOMETRIES = (MIXTRAL, QWEN3)
+PRECISIONS = ("native", "lossless12", "int8", "int4", "int2")
+SMALL = Geometry(name="small", hidden=512, ffn=256)
 TOKENS = (1, 2, 4, 8, 16, 32, 64)
 COLD = 1 << 30
 """Bytes of the blobs that calls take in turn."""
@@ -54,17 +60,20 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--only", default="", help="cases whose label has this word, such as 'mixtral' or 'int4'"
     )
+    parser.add_argument("--cached", action="store_true", help="one small expert, from the cache")
     options = parser.parse_args(words)
     kernels, reason = load()
     if kernels is None:
         print(f"benchmarks.host_kernels: {reason}", file=sys.stderr)
         return 2
     print(f"torch {torch.__version__}, {len(physical_cores())} physical cores")
-    for geometry in GEOMETRIES:
+    cold = 0 if options.cached else COLD
+    for geometry in (SMALL,) if options.cached else GEOMETRIES:
         for precision in PRECISIONS:
             label = f"{geometry.name} {geometry.dtype if precision == 'native' else precision}"
             if options.only in label:
-                for line in measure(kernels, geometry, precision, label, options.threads, options.tokens):
+                counts = options.threads, options.tokens
+                for line in measure(kernels, geometry, precision, label, *counts, cold):
                     print(line, flush=True)
     return 0
 
@@ -80,9 +89,8 @@ def measure(
 ) -> list[str]:
     """The lines on one expert of a model: a row for each number of threads and tokens."""
     layout = layout_of(geometry, precision)
-    blobs = _blobs(layout, cold)
-    context = Context(geometry, (precision,), (layout.nbytes,), Records(geometry.shape))
-    by_torch = TorchFfn(layout, QuantoQuantizer().build(context))
+    blobs = _blobs(geometry, layout, cold)
+    by_torch = TorchFfn(layout, _quantizer(geometry, precision))
     lines = [f"{label}, {layout.nbytes / 1e6:.1f} MB an expert; torch: {by_torch.name}"]
     for count in threads:
         cores = team(count, physical_cores())
@@ -101,7 +109,8 @@ def measure(
 
 
 def _in_words(ns: float, layout: BlobLayout) -> str:
-    return f"{ns / 1e6:8.3f} ms {layout.nbytes / ns:6.1f} GB/s"
+    weights = sum(prod(spec.shape) for _, spec in layout.tensors)
+    return f"{ns / 1e6:8.3f} ms {layout.nbytes / ns:6.1f} GB/s {weights / ns:5.1f} G/s"
 
 
 def _median_ns(ffn: Ffn, geometry: Geometry, tokens: int, blobs: torch.Tensor, lane: HostLane) -> float:
@@ -121,16 +130,31 @@ def _median_ns(ffn: Ffn, geometry: Geometry, tokens: int, blobs: torch.Tensor, l
     return median(took[1:])
 
 
-def _blobs(layout: BlobLayout, cold: int) -> torch.Tensor:
+def _quantizer(geometry: Geometry, precision: str) -> Quantizer:
+    return QuantoQuantizer().build(Context(geometry, (precision,), (1,), Records(geometry.shape)))
+
+
+def _blob(geometry: Geometry, layout: BlobLayout) -> torch.Tensor:
+    if layout.precision not in LOSSLESS:
+        return random_slots(layout, 1, seed=1, device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        name: (torch.randn(spec.shape, generator=generator) * 0.05).to(getattr(torch, spec.dtype))
+        for name, spec in layout.tensors
+    }
+    return _quantizer(geometry, layout.precision).encode(tensors, layout.precision)
+
+
+def _blobs(geometry: Geometry, layout: BlobLayout, cold: int) -> torch.Tensor:
     """uint8 [n, nbytes] on huge pages, as the store's locked memory lies: one random expert, many times."""
-    count = max(2, -(-cold // layout.nbytes))
+    count = max(1, -(-cold // layout.nbytes))
     area = mmap.mmap(-1, count * layout.nbytes + HUGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):
             area.madvise(mmap.MADV_HUGEPAGE)
     start = -torch.frombuffer(area, dtype=torch.uint8).data_ptr() % HUGE
     pool = torch.frombuffer(area, dtype=torch.uint8, count=count * layout.nbytes, offset=start)
-    return pool.view(count, layout.nbytes).copy_(random_slots(layout, 1, seed=1, device="cpu"))
+    return pool.view(count, layout.nbytes).copy_(_blob(geometry, layout))
 
 
 if __name__ == "__main__":

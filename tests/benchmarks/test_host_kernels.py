@@ -8,7 +8,6 @@ import pytest
 from hobbit_devices.host_kernels.loading import load
 
 from benchmarks import host_kernels
-from benchmarks.kernels.blobs import PRECISIONS
 from hobbit.api import Geometry
 
 SMALL = Geometry(name="small", hidden=64, ffn=128)
@@ -20,7 +19,7 @@ def test_each_precision_has_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     kernels, reason = load()
     if kernels is None:
         pytest.skip(str(reason))
-    for precision in PRECISIONS:
+    for precision in host_kernels.PRECISIONS:
         head, *rows = host_kernels.measure(kernels, SMALL, precision, "small", [1], [1, 9], cold=0)
         assert head.startswith("small, 0.0 MB an expert; torch: ")
         assert [row.split(":")[0].split() for row in rows] == [

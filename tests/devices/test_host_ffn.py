@@ -15,7 +15,7 @@ from torch.nn.functional import linear, silu
 
 from tests.devices.host_kernels.stored import Stored, error
 
-PRECISIONS = ("native", "int8", "int4", "int2")
+PRECISIONS = ("native", "lossless12", "int8", "int4", "int2")
 
 
 def outputs(ffn: HostFfn, x: torch.Tensor, blob: torch.Tensor, units: Any = None) -> torch.Tensor:
@@ -28,6 +28,7 @@ def outputs(ffn: HostFfn, x: torch.Tensor, blob: torch.Tensor, units: Any = None
     ("precision", "name", "cut"),
     [
         ("native", "linear", 16),
+        ("lossless12", "decoded weights", 0),
         ("int8", "int8 product", 0),
         ("int4", "decoded weights", 0),
         ("int2", "decoded weights", 0),
@@ -79,7 +80,9 @@ def test_a_few_tokens_are_compiled_and_more_are_torchs(kernels: HostKernels, pre
         assert error(found, exact) < 2e-2
 
 
-@pytest.mark.parametrize(("precision", "cut"), [("native", 16), ("int8", 16), ("int4", 32)])
+@pytest.mark.parametrize(
+    ("precision", "cut"), [("native", 16), ("lossless12", 32), ("int8", 16), ("int4", 32)]
+)
 def test_parts_are_computed_for_any_number_of_tokens(kernels: HostKernels, precision: str, cut: int) -> None:
     stored = Stored(precision, hidden=64, ffn=128)
     ffn = HostFfn(stored.layout, stored.quantizer, kernels)
@@ -96,6 +99,7 @@ def test_parts_are_computed_for_any_number_of_tokens(kernels: HostKernels, preci
         ("int4", (0, 48), "parts of 128 in steps of 32"),
         ("int4", (64, 160), "parts of 128 in steps of 32"),
         ("native", (64, 32), "parts of 128 in steps of 16"),
+        ("lossless12", (0, 48), "parts of 128 in steps of 32"),
         ("int2", (0, 64), "no parts"),
     ],
 )

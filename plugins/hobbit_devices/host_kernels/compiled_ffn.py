@@ -8,16 +8,18 @@ import torch
 
 from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
 from hobbit_devices.host_kernels.host_team import HostTeam
-from hobbit_devices.kernels.formats import ExpertFormat
+from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat
 
-CUT = 16
-"""Units that a part of an expert begins and ends at, where no group says more: what a vector holds."""
+BLOCK = 64
+"""What the columns of a matrix of 12 bits are filled up to in the scratch, at most."""
 
 
 def fits(format: ExpertFormat) -> bool:
     """Whether the kernel can run experts of this format."""
     if format.dtype not in DTYPES or format.up.rows != 2 * format.ffn:
         return False
+    if format.up.bits == LOSSLESS12:
+        return format.dtype == "bfloat16" and format.hidden % 8 == format.ffn % 8 == 0
     return all(
         matrix.bits not in (2, 4)
         or (matrix.group % 16 == matrix.columns % matrix.group == 0 and matrix.rows % matrix.planes == 0)
@@ -40,10 +42,9 @@ class CompiledFfn:
         self._address = ctypes.addressof(self._expert)
         self.units = format.ffn
         self._team = team
-        groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
-        self._room = format.ffn + sum(groups)
+        self._room = _room(format)
         self._scratch = self._wide = torch.empty(0)
-        self.cut = 0 if format.down.bits == 2 else max(CUT, format.down.group)
+        self.cut = format.cut  # a vector or more, and whole groups
 
     def addresses(self) -> tuple[int, int]:
         """For one token: where the C file finds the expert's form, and room for what lies in between."""
@@ -76,3 +77,11 @@ class CompiledFfn:
             with torch.inference_mode(False):  # whichever mode the next call is in may write it
                 self._wide = torch.empty(x.shape)
         return self._wide.copy_(x)
+
+
+def _room(format: ExpertFormat) -> int:
+    """Numbers of scratch that a token takes."""
+    if format.up.bits == LOSSLESS12:
+        return sum(-(-size // BLOCK) * BLOCK for size in (format.hidden, format.ffn))
+    groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
+    return format.ffn + sum(groups)

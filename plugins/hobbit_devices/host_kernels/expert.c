@@ -7,6 +7,7 @@
    Bits: a row is summed by one thread in one order, whatever the number of threads or tokens. That order is
    the compiler's: `omp simd` lets it add as suits the machine's vectors. */
 
+#include "lossless12.h"
 #include "products.h"
 #include "team.h"
 
@@ -25,6 +26,9 @@ typedef struct {
     const float *x;
     float *h, *up_totals, *down_totals, *y;
 } job;
+
+/* From the activations of a token to the next one's, as the products with m take them. */
+static int64_t stride_of(const matrix *m) { return is_lossless12(m) ? spread_size(m->columns) : m->columns; }
 
 static int64_t groups_of(const matrix *m) { return is_packed(m) ? m->columns / m->group : 0; }
 
@@ -74,6 +78,15 @@ static void units_of(const matrix *up, int64_t row, int tokens, const float *x, 
     }
 }
 
+/* Unit `row` of h, spread, from tokens spread likewise; 12 bits. */
+static void spread_unit_of(const job *j, int64_t row, int64_t token, int tokens) {
+    const int64_t d = stride_of(&j->up), stride = stride_of(&j->down), units = j->up.rows / 2;
+    float gates[FOUR], ups[FOUR], *h = j->h + token * stride + spread_place(row - j->first);
+    lossless12_row(&j->up, row, tokens, j->x + token * d, d, 0, j->up.columns, gates);
+    lossless12_row(&j->up, row + units, tokens, j->x + token * d, d, 0, j->up.columns, ups);
+    for (int t = 0; t < tokens; t++) h[t * stride] = gated(gates[t], ups[t]) * LARGER;
+}
+
 /* h [T, F] = silu(gate x) * (up x), stored rows from..to. */
 static void hidden_of(const void *what, int64_t from, int64_t to) {
     const job *j = what;
@@ -81,7 +94,10 @@ static void hidden_of(const void *what, int64_t from, int64_t to) {
     for (int64_t row = from; row < to; row++)
         for (int64_t t = 0, count; t < j->tokens; t += count) {
             count = together(j->tokens - t);
-            units_of(&j->up, row, count, j->x + t * d, j->up_totals + t * groups, j->h + t * units);
+            if (is_lossless12(&j->up))
+                spread_unit_of(j, row, t, count);
+            else
+                units_of(&j->up, row, count, j->x + t * d, j->up_totals + t * groups, j->h + t * units);
         }
 }
 
@@ -89,6 +105,12 @@ static void hidden_of(const void *what, int64_t from, int64_t to) {
 static void values_of(const matrix *down, int64_t row, int tokens, const float *h, const float *totals,
                       float *y, int64_t first, int64_t last) {
     const int64_t d = down->rows;
+    if (is_lossless12(down)) {
+        float sums[FOUR];
+        lossless12_row(down, row, tokens, h, stride_of(down), first, last, sums);
+        for (int t = 0; t < tokens; t++) y[t * d + row] = sums[t];
+        return;
+    }
     if (!is_packed(down)) {
         const int64_t next = row + 1 < d ? row + 1 : row;
         float sums[FOUR][2];
@@ -102,21 +124,34 @@ static void values_of(const matrix *down, int64_t row, int tokens, const float *
         for (int p = 0; p < 8 / down->bits; p++) y[t * d + row + p * (d * down->bits / 8)] = sums[t][p];
 }
 
-/* y [T, d] = down h, columns first..last: packed rows one by one, others in twos. */
+static int64_t rows_at_a_time(const matrix *down) { return is_packed(down) || is_lossless12(down) ? 1 : 2; }
+
+/* y [T, d] = down h, columns first..last: native and int8 rows in twos, others one by one. */
 static void outputs_of(const void *what, int64_t from, int64_t to) {
     const job *j = what;
     const matrix *down = &j->down;
-    const int64_t step = is_packed(down) ? 1 : 2, groups = groups_of(down);
+    const int64_t step = rows_at_a_time(down), groups = groups_of(down);
     for (int64_t row = from * step; row < to * step && row < down->rows; row += step)
         for (int64_t t = 0, count; t < j->tokens; t += count) {
             count = together(j->tokens - t);
-            values_of(down, row, count, j->h + t * down->columns, j->down_totals + t * groups,
+            values_of(down, row, count, j->h + t * stride_of(down), j->down_totals + t * groups,
                       j->y + t * down->rows, j->first, j->last);
         }
 }
 
+/* Spread the tokens into `room`, and put zeros behind the units of h; 12 bits. */
+static void spread_tokens(job *j, float *room) {
+    const int64_t d = stride_of(&j->up), stride = stride_of(&j->down);
+    for (int64_t t = 0; t < j->tokens; t++) {
+        spread(j->x + t * j->up.columns, j->up.columns, room + t * d);
+        spread_end(j->h + t * stride, j->last - j->first);
+    }
+    j->x = room;
+}
+
 /* y [T, d] = what the units first..last give of the expert's output for x [T, d]. They are multiples of the
-   group for int4, 0 and F for int2. `scratch` has room for T * (F + d / up.group + F / down.group). */
+   group for int4, of 8 for 12 bits, 0 and F for int2. `scratch` has room for T * (F + d / up.group +
+   F / down.group), for 12 bits T * (d + F), each a multiple of 64. */
 void hobbit_expert(team *t, const expert *e, const uint8_t *blob, int64_t tokens, const float *x,
                    float *scratch, float *y, int64_t first, int64_t last) {
     job j = {
@@ -124,10 +159,11 @@ void hobbit_expert(team *t, const expert *e, const uint8_t *blob, int64_t tokens
         .tokens = tokens, .first = first, .last = last, .x = x, .h = scratch, .y = y,
     };
     const int64_t ups = tokens * groups_of(&j.up), downs = tokens * groups_of(&j.down);
-    const int64_t until = j.up.bits == 2 ? last / 2 : last, d = j.down.rows;
-    const int64_t rows = is_packed(&j.down) ? d * j.down.bits / 8 : (d + 1) / 2;
-    j.up_totals = scratch + tokens * j.down.columns;
+    const int64_t until = j.up.bits == 2 ? last / 2 : last, d = j.down.rows, step = rows_at_a_time(&j.down);
+    const int64_t rows = is_packed(&j.down) ? d * j.down.bits / 8 : (d + step - 1) / step;
+    j.up_totals = scratch + tokens * stride_of(&j.down);
     j.down_totals = j.up_totals + ups;
+    if (is_lossless12(&j.up)) spread_tokens(&j, j.up_totals);
     if (ups) hobbit_team_run(t, sum_x, &j, 0, ups, at_a_time(t, ups, ups));
     hobbit_team_run(t, hidden_of, &j, first, until, at_a_time(t, until - first, MOST_ROWS));
     if (downs) hobbit_team_run(t, sum_h, &j, 0, downs, at_a_time(t, downs, downs));

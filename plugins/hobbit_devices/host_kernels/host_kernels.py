@@ -20,6 +20,9 @@ class Parts(ctypes.Structure):
         ("data", ctypes.c_int64),
         ("scale", ctypes.c_int64),
         ("shift", ctypes.c_int64),
+        ("codes", ctypes.c_int64),
+        ("starts", ctypes.c_int64),
+        ("strays", ctypes.c_int64),
         ("bits", ctypes.c_int32),
         ("group", ctypes.c_int32),
     )
@@ -27,7 +30,8 @@ class Parts(ctypes.Structure):
     @staticmethod
     def of(matrix: PackedMatrix) -> Parts:
         """Of a matrix in a blob."""
-        offsets = max(matrix.data, 0), max(matrix.scale, 0), max(matrix.shift, 0)
+        places = matrix.data, matrix.scale, matrix.shift, matrix.codes, matrix.starts, matrix.strays
+        offsets = (max(place, 0) for place in places)
         return Parts(matrix.rows, matrix.columns, *offsets, matrix.bits, matrix.group)
 
 

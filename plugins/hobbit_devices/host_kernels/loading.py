@@ -14,7 +14,7 @@ from hobbit_devices.host_kernels.self_check import check
 
 SOURCE = Path(__file__).parent / "expert.c"
 OTHERS = tuple(SOURCE.with_name(name) for name in ("lane.c", "team.c"))
-HEADERS = tuple(SOURCE.with_name(name) for name in ("products.h", "team.h"))
+HEADERS = tuple(SOURCE.with_name(name) for name in ("products.h", "lossless12.h", "vectors.h", "team.h"))
 
 
 def load(source: Path = SOURCE) -> tuple[HostKernels | None, str | None]:

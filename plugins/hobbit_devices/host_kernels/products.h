@@ -7,15 +7,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vectors.h"
+
 enum { FOUR = 4 };       /* tokens that share the widening of a weight; what is left over goes one by one */
 
 enum { BFLOAT16, FLOAT16, FLOAT32 };
 
 /* A matrix [rows, columns] of the blob: byte offsets of its parts, as PackedMatrix in kernels/formats.py has
-   them. `bits` is 0 for native weights; 8 has a scale a row; 4 and 2 a scale and a shift per `group` columns,
-   and a byte of theirs holds the rows that lie rows * bits / 8 apart. */
+   them. `bits` is 0 for native weights; 12 for bfloat16 without a loss; 8 has a scale a row; 4 and 2 a scale
+   and a shift per `group` columns, and a byte of theirs holds the rows that lie rows * bits / 8 apart. */
 typedef struct {
-    int64_t rows, columns, data, scale, shift;
+    int64_t rows, columns, data, scale, shift, codes, starts, strays;
     int32_t bits, group;
 } parts;
 
@@ -26,15 +28,18 @@ typedef struct {
 } expert;
 
 typedef struct {
-    const uint8_t *data, *scale, *shift;
+    const uint8_t *data, *scale, *shift, *codes;
+    const int32_t *starts;
+    const uint32_t *strays;
     int64_t rows, columns;
     int32_t bits, group, dtype;
 } matrix;
 
 static matrix in_blob(const uint8_t *blob, const parts *p, int32_t dtype) {
     return (matrix){
-        .data = blob + p->data, .scale = blob + p->scale, .shift = blob + p->shift, .rows = p->rows,
-        .columns = p->columns, .bits = p->bits, .group = p->group, .dtype = dtype,
+        .data = blob + p->data, .scale = blob + p->scale, .shift = blob + p->shift, .codes = blob + p->codes,
+        .starts = (const int32_t *)(blob + p->starts), .strays = (const uint32_t *)(blob + p->strays),
+        .rows = p->rows, .columns = p->columns, .bits = p->bits, .group = p->group, .dtype = dtype,
     };
 }
 
@@ -114,20 +119,8 @@ static void two_rows(const matrix *m, int64_t a, int64_t b, int tokens, const fl
 
 /* ---- int4 and int2: all rows of a byte at a time ---- */
 
-/* What a register holds: compilers take wider vectors apart badly, at a tenth of the speed. A group is whole
-   ones, 16 numbers at least. */
-#if defined(__AVX512F__)
-enum { LANES = 16, REGISTERS = 32 };
-#elif defined(__AVX2__)
-enum { LANES = 8, REGISTERS = 16 };
-#else
-enum { LANES = 4, REGISTERS = 16 };
-#endif
-typedef float floats __attribute__((vector_size(4 * LANES)));
-typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-
-/* sums[t][p] = plane p of stored row `row` times x[t], columns from..to, whole groups. A weight being
-   scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the sums of x. */
+/* sums[t][p] = plane p of stored row `row` times x[t], columns from..to, whole groups of 16 numbers or more.
+   A weight being scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the sums of x. */
 #define PLANES_OF(BITS, TOKENS)                                                                              \
     static void planes_int##BITS##_##TOKENS(const matrix *m, int64_t row, const float *x,                    \
                                             const float *totals, int64_t from, int64_t to,                   \

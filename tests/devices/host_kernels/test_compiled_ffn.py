@@ -12,8 +12,11 @@ import torch
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn, fits
 from hobbit_devices.host_kernels.host_kernels import HostKernels
 from hobbit_devices.host_kernels.host_team import HostTeam
+from hobbit_devices.kernels.formats import PackedMatrix
+from hobbit_devices.kernels.reference import decode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import linear, silu
 
 from tests.devices.host_kernels.stored import Stored, error, unwritten
 
@@ -31,7 +34,9 @@ quick = settings(
 
 @st.composite
 def experts(draw: st.DrawFn) -> Stored:
-    precision = draw(st.sampled_from(("native", "int8", "int4", "int2")))
+    precision = draw(st.sampled_from(("native", "lossless12", "int8", "int4", "int2")))
+    if precision == "lossless12":
+        return Stored(precision, "bfloat16", 8 * draw(st.integers(1, 20)), 8 * draw(st.integers(1, 20)))
     dtype = draw(st.sampled_from(DTYPES))
     if precision in ("native", "int8"):
         return Stored(precision, dtype, draw(st.integers(2, 70)), draw(st.integers(2, 70)))
@@ -79,7 +84,56 @@ def test_parts_add_up_to_the_whole(
         assert not run(kernels, stored, x, (cut, cut)).any(), "no units give nothing"
 
 
-@pytest.mark.parametrize("precision", ["native", "int8", "int4", "int2"])
+def with_strays() -> tuple[Stored, torch.Tensor, torch.Tensor]:
+    """An expert, its blob, and a token for which all but strays is zero."""
+    stored = Stored("lossless12", hidden=64, ffn=96)
+    up, down = (
+        torch.zeros(spec.shape, dtype=torch.bfloat16) for spec in stored.geometry.expert_tensors().values()
+    )
+    up[:, 0] = down[:, 95] = 1  # the token's first number is 0, and so is the last unit then
+    small = torch.linspace(1, 2, 64).bfloat16() * 2.0**-17
+    unit = torch.arange(0, 96, 3)
+    up[unit, unit % 63 + 1], up[unit + 96, unit % 63 + 1] = small[:32], -small[32:]
+    down[range(64), unit.repeat(2)[torch.arange(64) * 5 % 64]] = small
+    blob = stored.quantizer.encode({"gate_up_proj": up, "down_proj": down}, "lossless12")
+    x = 2.0**17 * stored.tokens(1)
+    x[:, 0] = 0
+    return stored, blob, x
+
+
+def strays(blob: torch.Tensor, matrix: PackedMatrix) -> int:
+    return int(blob[matrix.starts : matrix.starts + 4 * matrix.rows + 4].view(torch.int32)[-1])
+
+
+def test_strays_count_in_each_part(kernels: HostKernels) -> None:
+    stored, blob, x = with_strays()
+    matrices = stored.format.up, stored.format.down
+    assert all(strays(blob, matrix) == 64 for matrix in matrices)
+    up, down = (decode(blob, matrix, torch.bfloat16, torch.float64) for matrix in matrices)
+    gate, other = linear(x.double(), up).chunk(2, dim=-1)
+    hidden = silu(gate) * other
+    for first, last in ((0, 96), (0, 32), (32, 96), (32, 64), (64, 96)):
+        out, exact = unwritten(x), linear(hidden[:, first:last], down[:, first:last])
+        CompiledFfn(kernels, stored.format)(x, blob, out, (first, last))
+        assert exact.any() and error(out, exact) < ROUNDING
+
+
+@pytest.mark.parametrize("exponent", [-111, -60, 0, 60, 120])
+def test_rows_of_12_bits_may_be_of_any_size(kernels: HostKernels, exponent: int) -> None:
+    stored = Stored("lossless12", hidden=32, ffn=32)
+    eye = torch.eye(32, dtype=torch.float64)
+    sizes = 1.5 * 2.0 ** (exponent - torch.arange(32).double() % 15)
+    up = torch.cat([eye * 16, eye]).bfloat16()
+    down = (eye * sizes).flip(1).bfloat16()
+    down[:, 0] = 2.0**exponent
+    blob = stored.quantizer.encode({"gate_up_proj": up, "down_proj": down}, "lossless12")
+    x, out = torch.linspace(0.5, 2, 32)[None], torch.full((1, 32), torch.nan)
+    CompiledFfn(kernels, stored.format)(x, blob, out)
+    exact = linear(silu(16 * x.double()) * x.double(), down.double())
+    torch.testing.assert_close(out.double() / 2.0**exponent, exact / 2.0**exponent, rtol=ROUNDING, atol=0)
+
+
+@pytest.mark.parametrize("precision", ["native", "lossless12", "int8", "int4", "int2"])
 def test_neither_threads_nor_other_tokens_change_a_bit(kernels: HostKernels, precision: str) -> None:
     stored = Stored(precision, hidden=96, ffn=352)
     x = stored.tokens(6)  # four of them together
@@ -108,8 +162,9 @@ def test_all_numbers_of_float16_are_right(kernels: HostKernels) -> None:
     torch.testing.assert_close(run(kernels, stored, x).double(), stored.exact(x), rtol=ROUNDING, atol=0)
 
 
-def test_scratch_serves_more_tokens_and_then_fewer(kernels: HostKernels) -> None:
-    stored = Stored("int4")
+@pytest.mark.parametrize("precision", ["int4", "lossless12"])
+def test_scratch_serves_more_tokens_and_then_fewer(kernels: HostKernels, precision: str) -> None:
+    stored = Stored(precision)
     ffn = CompiledFfn(kernels, stored.format)
     for tokens in (1, 9, 2):
         x = stored.tokens(tokens).bfloat16()

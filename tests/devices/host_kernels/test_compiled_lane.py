@@ -15,6 +15,7 @@ from hobbit_devices.kernels.formats import ExpertFormat
 
 from hobbit.api import ExpertKey
 from tests.devices.conftest import Experts
+from tests.devices.host_kernels.stored import Stored, error
 
 KERNELS, REASON = load()
 pytestmark = pytest.mark.skipif(KERNELS is None, reason=str(REASON))
@@ -66,6 +67,18 @@ def test_it_gives_what_a_call_gives(experts: Experts, lane: CompiledLane, level:
             part.ffn(hidden[None], part.blob, out[None])
         assert torch.equal(found, right) and int(done) == number
     assert lane.busy_ns > 0
+
+
+def test_it_runs_experts_of_12_bits_in_parts(lane: CompiledLane) -> None:
+    assert KERNELS is not None
+    stored = Stored("lossless12")
+    ffn, x, found = CompiledFfn(KERNELS, stored.format), stored.tokens(1), torch.empty(2, 64)
+    counter, done = torch.ones(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+    posted = [HostPart(ffn, stored.blob, until, out) for until, out in zip((96, 32), found, strict=True)]
+    lane.post(posted, x[0], counter, done, 1)
+    lane.join()
+    for out, units in zip(found, ((0, 96), (0, 32)), strict=True):
+        assert error(out[None], stored.exact(x, units)) < 1e-5
 
 
 def test_it_waits_for_the_hidden_state(experts: Experts, lane: CompiledLane) -> None:
