@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from hobbit_devices.kernels.formats import ExpertFormat
+from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ _FEW: _Tiles = ((16, Tile(16, 64, 4)), (64, Tile(32, 64, 4)))
 _WIDE: _Tiles = (*_FEW, (511, Tile(64, 64, 4)), (inf, Tile(128, 128, 8)))
 _NARROW: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(128, 64, 8)))
 _PACKED: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(64, 64, 4, stages=4)))
-"""Weights of 4 and 2 bits are decoded in registers, of which larger tiles would want too many."""
+"""Weights of 12, 4 and 2 bits are decoded in registers, of which larger tiles would want too many."""
 
 
 def single_plan(format: ExpertFormat) -> Plan:
@@ -89,7 +89,7 @@ def grouped_sizes(format: ExpertFormat, most: int, shared: int = SMALL) -> list[
 
 
 def _tiles(format: ExpertFormat, shared: int) -> _Tiles:
-    if format.up.bits in (2, 4):
+    if format.up.bits in (2, 4, LOSSLESS12):
         return _PACKED
     if format.up.bits or format.dtype == "float32":
         return _NARROW

@@ -13,9 +13,10 @@ from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
 from hobbit_devices.kernels.combining import weighted_sum
 from hobbit_devices.kernels.configs import Blocks, Plan, grouped_plan, grouped_sizes, single_plan
-from hobbit_devices.kernels.formats import ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
 from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
+from hobbit_devices.kernels.gemv_lossless12 import down_lossless12, gate_up_lossless12
 from hobbit_devices.kernels.gemv_native import down_native, gate_up_native
 from hobbit_devices.kernels.gemv_packed import down_packed, gate_up_packed
 from hobbit_devices.kernels.launch import Launch
@@ -24,6 +25,7 @@ from hobbit_devices.kernels.support import ACTIVATIONS, shared_memory, supports
 _TYPES = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32}
 _SINGLE = {
     0: (gate_up_native, down_native),
+    LOSSLESS12: (gate_up_lossless12, down_lossless12),
     8: (gate_up_int8, down_int8),
     4: (gate_up_packed, down_packed),
     2: (gate_up_packed, down_packed),
@@ -202,6 +204,8 @@ class ExpertKernels:
             arguments["SCALE"] = matrix.scale
         if matrix.bits in (2, 4):
             arguments |= {"SHIFT": matrix.shift, "BITS": matrix.bits, "GROUP": matrix.group}
+        if matrix.bits == LOSSLESS12:
+            arguments |= {"CODES": matrix.codes, "STARTS": matrix.starts, "STRAYS": matrix.strays}
         return arguments
 
     def _grouped(self, matrix: PackedMatrix, experts: int) -> dict[str, Any]:
@@ -210,6 +214,9 @@ class ExpertKernels:
             "SHIFT": matrix.shift,
             "BITS": matrix.bits,
             "GROUP": matrix.group,
+            "CODES": matrix.codes,
+            "STARTS": matrix.starts,
+            "STRAYS": matrix.strays,
             "WEIGHT": self._weight(matrix),
             "PRECISION": "ieee" if self.format.dtype == "float32" else "tf32",
             "EXPERTS": _bucket(experts),

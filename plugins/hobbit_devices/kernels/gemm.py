@@ -11,7 +11,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from hobbit_devices.kernels.lossless12 import stray_products, tile
 from hobbit_devices.kernels.maths import blob_part, gated, loaded
+
+_INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 
 @triton.jit
@@ -82,6 +85,14 @@ def _plane(
 
 
 @triton.jit
+def _dot(a: tl.tensor, b: tl.tensor, total: tl.tensor, PRECISION: tl.constexpr) -> tl.tensor:
+    """`total` and the product of `a` and `b`."""
+    if _INTERPRETED:  # which takes bfloat16 for integers
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), total, input_precision="ieee")
+    return tl.dot(a, b, total, input_precision=PRECISION)
+
+
+@triton.jit
 def _store(
     out: tl.tensor,
     pairs: tl.tensor,
@@ -109,6 +120,9 @@ def gate_up_grouped(
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
     SHIFT: tl.constexpr,
+    CODES: tl.constexpr,
+    STARTS: tl.constexpr,
+    STRAYS: tl.constexpr,
     WEIGHT: tl.constexpr,
     DTYPE: tl.constexpr,
     BITS: tl.constexpr,
@@ -137,6 +151,7 @@ def gate_up_grouped(
     data = blob_part(pool, slot, STRIDE, DATA, WEIGHT)
     s = blob_part(pool, slot, STRIDE, SCALE, DTYPE)
     t = blob_part(pool, slot, STRIDE, SHIFT, DTYPE)
+    codes = blob_part(pool, slot, STRIDE, CODES, tl.uint32)
     gate = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     gate2 = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
@@ -152,16 +167,24 @@ def gate_up_grouped(
             u = _plane(w, s, t, kept + F, k, 2, BITS, GROUP, D, DTYPE)
             g2 = _plane(w, s, t, kept + F // 2, k, 1, BITS, GROUP, D, DTYPE)
             u2 = _plane(w, s, t, kept + F + F // 2, k, 3, BITS, GROUP, D, DTYPE)
-            gate2 = tl.dot(g2, v, gate2, input_precision=PRECISION)
-            up2 = tl.dot(u2, v, up2, input_precision=PRECISION)
+            gate2 = _dot(g2, v, gate2, PRECISION)
+            up2 = _dot(u2, v, up2, PRECISION)
         else:
-            g = w.to(DTYPE)
-            u = _stored(data, kept + F, k, D, BLOCK_K).to(DTYPE)
-        gate = tl.dot(g, v, gate, input_precision=PRECISION)
-        up = tl.dot(u, v, up, input_precision=PRECISION)
-    if BITS == 8:
+            g, u = w, _stored(data, kept + F, k, D, BLOCK_K)
+            if BITS == 12:
+                g = tile(g, codes, kept, k, D, BLOCK_K, DTYPE)
+                u = tile(u, codes, kept + F, k, D, BLOCK_K, DTYPE)
+            g, u = g.to(DTYPE), u.to(DTYPE)
+        gate = _dot(g, v, gate, PRECISION)
+        up = _dot(u, v, up, PRECISION)
+    if BITS == 8 or BITS == 12:
         gate *= tl.load(s + kept).to(tl.float32)[:, None]
         up *= tl.load(s + F + kept).to(tl.float32)[:, None]
+    if BITS == 12:
+        strays = blob_part(pool, slot, STRIDE, STRAYS, tl.int32)
+        starts = blob_part(pool, slot, STRIDE, STARTS, tl.int32)
+        gate = stray_products(gate, x, token, strays, starts, kept, D)
+        up = stray_products(up, x, token, strays, starts, kept + F, D)
     _store(h, pairs, last, rows, gated(gate, up, ACTIVATION), F, STORED)
     if BITS == 2:
         _store(h + STORED, pairs, last, rows, gated(gate2, up2, ACTIVATION), F, STORED)
@@ -179,6 +202,9 @@ def down_grouped(
     DATA: tl.constexpr,
     SCALE: tl.constexpr,
     SHIFT: tl.constexpr,
+    CODES: tl.constexpr,
+    STARTS: tl.constexpr,
+    STRAYS: tl.constexpr,
     WEIGHT: tl.constexpr,
     DTYPE: tl.constexpr,
     BITS: tl.constexpr,
@@ -206,6 +232,7 @@ def down_grouped(
     data = blob_part(pool, slot, STRIDE, DATA, WEIGHT)
     s = blob_part(pool, slot, STRIDE, SCALE, DTYPE)
     t = blob_part(pool, slot, STRIDE, SHIFT, DTYPE)
+    codes = blob_part(pool, slot, STRIDE, CODES, tl.uint32)
     y0 = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     y1 = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     y2 = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
@@ -213,20 +240,26 @@ def down_grouped(
     for k in range(0, F, BLOCK_K):
         v = _states(h, state, k, F, BLOCK_K)
         w = _stored(data, kept, k, F, BLOCK_K)
-        if BITS == 0 or BITS == 8:
-            y0 = tl.dot(w.to(DTYPE), v, y0, input_precision=PRECISION)
+        if BITS == 12:
+            w = tile(w, codes, kept, k, F, BLOCK_K, DTYPE)
+        if BITS == 0 or BITS == 8 or BITS == 12:
+            y0 = _dot(w.to(DTYPE), v, y0, PRECISION)
         else:
             w0 = _plane(w, s, t, kept, k, 0, BITS, GROUP, F, DTYPE)
             w1 = _plane(w, s, t, kept + STORED, k, 1, BITS, GROUP, F, DTYPE)
-            y0 = tl.dot(w0, v, y0, input_precision=PRECISION)
-            y1 = tl.dot(w1, v, y1, input_precision=PRECISION)
+            y0 = _dot(w0, v, y0, PRECISION)
+            y1 = _dot(w1, v, y1, PRECISION)
         if BITS == 2:
             w2 = _plane(w, s, t, kept + 2 * STORED, k, 2, BITS, GROUP, F, DTYPE)
             w3 = _plane(w, s, t, kept + 3 * STORED, k, 3, BITS, GROUP, F, DTYPE)
-            y2 = tl.dot(w2, v, y2, input_precision=PRECISION)
-            y3 = tl.dot(w3, v, y3, input_precision=PRECISION)
-    if BITS == 8:
+            y2 = _dot(w2, v, y2, PRECISION)
+            y3 = _dot(w3, v, y3, PRECISION)
+    if BITS == 8 or BITS == 12:
         y0 *= tl.load(s + kept).to(tl.float32)[:, None]
+    if BITS == 12:
+        strays = blob_part(pool, slot, STRIDE, STRAYS, tl.int32)
+        starts = blob_part(pool, slot, STRIDE, STARTS, tl.int32)
+        y0 = stray_products(y0, h, state, strays, starts, kept, F)
     _store(out, pairs, last, rows, y0, D, STORED)
     if BITS == 4 or BITS == 2:
         _store(out + STORED, pairs, last, rows, y1, D, STORED)

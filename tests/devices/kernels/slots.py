@@ -13,7 +13,7 @@ import torch
 from hobbit_devices.kernels.configs import Blocks, Plan
 from hobbit_devices.kernels.reference import ReferenceKernels
 
-from benchmarks.kernels.blobs import layout_of, random_slots
+from benchmarks.kernels.blobs import PRECISIONS, layout_of, random_slots
 from hobbit.api import Geometry
 
 ON_GPU = torch.cuda.is_available()
@@ -23,8 +23,16 @@ DEVICE = "cuda" if ON_GPU else "cpu"
 NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 SLOTS = 6
 
+FORMATS = (*PRECISIONS, "lossless12")
+"""All that there is in bfloat16."""
+
 TOLERANCE = {"bfloat16": 8e-3, "float16": 1e-3, "float32": 3e-6}
 """Rounding of the hidden activations, and in groups of the weights, to the dtype."""
+
+
+def formats(*dtypes: str) -> list[tuple[str, str]]:
+    """(precision, dtype) of all formats there are in `dtypes`, and lossless12 in its own."""
+    return [*((p, dtype) for dtype in dtypes for p in PRECISIONS), ("lossless12", "bfloat16")]
 
 
 @dataclass

@@ -7,15 +7,14 @@ import torch
 from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, grouped_sizes
 from hobbit_devices.kernels.support import shared_memory
 
-from benchmarks.kernels.blobs import PRECISIONS
-from tests.devices.kernels.slots import ON_GPU, Experts
+from tests.devices.kernels.slots import FORMATS, ON_GPU, Experts
 
 H100, A100 = 227 * 1024, 163 * 1024
-ITEM = {"native": 2, "int8": 1, "int4": 1, "int2": 1}
+ITEM = {"native": 2, "lossless12": 1.5, "int8": 1, "int4": 1, "int2": 1}
 
 
 @pytest.mark.parametrize("shared", [SMALL, A100, H100])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 def test_every_plan_fits_into_the_shared_memory_of_the_device(precision: str, shared: int) -> None:
     format = Experts(precision).plain.format
     for tokens in (2, 16, 64, 500, 512, 513, 4096):
@@ -32,7 +31,7 @@ def test_native_weights_take_wide_blocks_from_512_tokens_on_where_they_fit() -> 
     assert grouped_plan(Experts("native", "float32").plain.format, 512, H100).up.n == 64
 
 
-@pytest.mark.parametrize("precision", ["int4", "int2"])
+@pytest.mark.parametrize("precision", ["lossless12", "int4", "int2"])
 def test_packed_weights_take_blocks_of_few_tokens(precision: str) -> None:
     format = Experts(precision).plain.format
     for tokens in (512, 2048):
@@ -40,7 +39,7 @@ def test_packed_weights_take_blocks_of_few_tokens(precision: str) -> None:
 
 
 @pytest.mark.parametrize("shared", [SMALL, H100])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 def test_what_is_compiled_beforehand_is_all_that_is_chosen(precision: str, shared: int) -> None:
     format = Experts(precision).plain.format
     for most in (8, 100, 700, 5000):

@@ -10,15 +10,16 @@ from torch.nn.functional import linear, silu
 
 from tests.devices.kernels.slots import (
     DEVICE,
+    FORMATS,
     NEEDS_TRITON,
     TOLERANCE,
     Experts,
     error,
+    formats,
     indices,
     poisoned,
 )
 
-CUTTABLE = ("native", "int8", "int4")
 SHAPES = [(128, 256, 64), (96, 160, 32), (256, 384, 128)]
 """(d, F, group): the first has whole blocks of columns."""
 
@@ -39,8 +40,10 @@ def before(experts: Experts, slot: int, x: torch.Tensor, first: int) -> torch.Te
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", CUTTABLE)
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [combination for combination in formats("bfloat16", "float16", "float32") if combination[0] != "int2"],
+)
 @pytest.mark.parametrize("kind", [ON_TRITON, "exact"])
 def test_the_parts_of_an_expert_add_up(
     kind: str, dtype: str, precision: str, shape: tuple[int, int, int]
@@ -58,15 +61,17 @@ def test_the_parts_of_an_expert_add_up(
 
 
 @pytest.mark.parametrize("kind", [ON_TRITON, "plain"])
-@pytest.mark.parametrize(("precision", "cut"), [("native", 16), ("int8", 16), ("int4", 64), ("int2", 0)])
+@pytest.mark.parametrize(
+    ("precision", "cut"), [("native", 16), ("int8", 16), ("int4", 64), ("int2", 0), ("lossless12", 32)]
+)
 def test_a_cut_keeps_groups_and_loads_whole(precision: str, cut: int, kind: str) -> None:
     assert kernels_of(Experts(precision, group=64), kind).cut == cut
 
 
 @pytest.mark.parametrize("kind", [ON_TRITON, "plain"])
-@pytest.mark.parametrize("precision", ["native", "int8", "int4", "int2"])
+@pytest.mark.parametrize("precision", FORMATS)
 def test_blobs_may_lie_anywhere_in_flat_memory(precision: str, kind: str) -> None:
-    experts = Experts(precision, "float16")
+    experts = Experts(precision, "bfloat16" if precision == "lossless12" else "float16")
     nbytes = experts.layout.nbytes
     flat = torch.full((5 * nbytes // 64 * 64,), 255, dtype=torch.uint8, device=DEVICE)
     starts = [64 * odd for odd in (1, 3 + nbytes // 64 // 2 * 2, 5 + 2 * (nbytes // 64) // 2 * 2)]

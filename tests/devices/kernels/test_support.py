@@ -10,15 +10,21 @@ from hobbit_devices.kernels import build_kernels, supports
 from hobbit_devices.kernels.formats import ExpertFormat
 from hobbit_devices.kernels.reference import ReferenceKernels
 
-from benchmarks.kernels.blobs import PRECISIONS, layout_of
+from benchmarks.kernels.blobs import layout_of
 from hobbit.api import BlobLayout, Geometry, TensorSpec
 from hobbit.errors import DeviceError
-from tests.devices.kernels.slots import Experts
+from tests.devices.kernels.slots import FORMATS, Experts
 
 
 @pytest.mark.parametrize(
     ("precision", "name", "planes"),
-    [("native", "bfloat16", 1), ("int8", "int8", 1), ("int4", "int4", 2), ("int2", "int2", 4)],
+    [
+        ("native", "bfloat16", 1),
+        ("int8", "int8", 1),
+        ("int4", "int4", 2),
+        ("int2", "int2", 4),
+        ("lossless12", "lossless12", 1),
+    ],
 )
 def test_a_format_is_read_from_the_layout(precision: str, name: str, planes: int) -> None:
     layout = Experts(precision).layout
@@ -27,13 +33,13 @@ def test_a_format_is_read_from_the_layout(precision: str, name: str, planes: int
     offsets = [
         offset
         for matrix in (format.up, format.down)
-        for offset in (matrix.data, matrix.scale, matrix.shift)
+        for offset in (matrix.data, matrix.codes, matrix.scale, matrix.shift, matrix.starts, matrix.strays)
         if offset >= 0
     ]
     assert offsets == [field.offset for field in layout.fields]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 @pytest.mark.parametrize("sizes", [(4096, 14336), (2048, 768), (1024, 512)], ids=str)
 def test_usual_experts_are_supported(precision: str, sizes: tuple[int, int]) -> None:
     layout = layout_of(Geometry(hidden=sizes[0], ffn=sizes[1]), precision)

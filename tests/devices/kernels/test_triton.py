@@ -7,14 +7,17 @@ import itertools
 import pytest
 import torch
 
-from benchmarks.kernels.blobs import PRECISIONS
+from benchmarks.kernels.blobs import quantizer_of
+from hobbit.api import Geometry
 from tests.devices.kernels.slots import (
     DEVICE,
+    FORMATS,
     NEEDS_TRITON,
     ON_GPU,
     TOLERANCE,
     Experts,
     error,
+    formats,
     indices,
     poisoned,
 )
@@ -22,15 +25,14 @@ from tests.devices.kernels.slots import (
 pytestmark = [pytest.mark.gpu, NEEDS_TRITON]
 
 DTYPES = ("bfloat16", "float16", "float32") if ON_GPU else ("float16", "float32")
-"""The interpreter multiplies bfloat16 matrices as if they were integers."""
+"""The interpreter computes with bfloat16 as if it were integers: lossless12 computes in float32."""
 
 SHAPES = [(128, 192, 64), (96, 160, 32), (256, 384, 128)]
 """(d, F, group): F is no multiple of the blocks of rows, d and F not always of those of columns."""
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("precision", "dtype"), formats(*DTYPES))
 def test_pairs_are_exact_within_the_dtype(dtype: str, precision: str, shape: tuple[int, int, int]) -> None:
     experts = Experts(precision, dtype, *shape)
     x = experts.tokens(2)
@@ -43,8 +45,7 @@ def test_pairs_are_exact_within_the_dtype(dtype: str, precision: str, shape: tup
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("precision", "dtype"), formats(*DTYPES))
 def test_groups_are_exact_within_the_dtype(dtype: str, precision: str, shape: tuple[int, int, int]) -> None:
     experts = Experts(precision, dtype, *shape)
     x = experts.tokens(8)
@@ -59,9 +60,45 @@ def test_groups_are_exact_within_the_dtype(dtype: str, precision: str, shape: tu
     assert found[19:21].isnan().all()
 
 
+def of_strays(experts: Experts) -> torch.Tensor:
+    """A blob whose rows 3 and F + 3 of up and 5 and 9 of down are strays beside one weight of 2^12."""
+    generator = torch.Generator().manual_seed(11)
+    tensors = {
+        name: (torch.randn(spec.shape, generator=generator) * 0.05).bfloat16()
+        for name, spec in experts.layout.tensors
+    }
+    up, down = tensors.values()
+    for matrix, row, count in ((up, 3, 20), (up, experts.ffn + 3, 9), (down, 5, 23), (down, 9, 2)):
+        matrix[row, 1:-count] = 0
+        matrix[row, 0] = 4096
+    up[0] = 0  # so that the unit of the large weight is nothing
+    geometry = Geometry(hidden=experts.hidden, ffn=experts.ffn)
+    return quantizer_of(geometry, "lossless12").encode(tensors, "lossless12").to(DEVICE)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "part", "groups"])
+def test_strays_count_like_other_weights(kind: str) -> None:
+    """The large weights of their rows meet zeros, so that strays are all there is."""
+    experts = Experts("lossless12")
+    experts.pool[4] = of_strays(experts)
+    x = experts.tokens(5)
+    x[:, 0] = 0
+    found, exact = poisoned(5, experts.hidden), poisoned(5, experts.hidden, torch.float64)
+    slots, tokens = indices(4, 4, 4, 4, 4), indices(0, 1, 2, 3, 4)
+    first = experts.plain.cut * 4 if kind == "part" else 0
+    for kernels, out in ((experts.triton, found), (experts.exact, exact)):
+        if kind == "groups":
+            kernels.run_grouped(x, slots[:1], indices(0, 5), tokens, out)
+        else:
+            kernels.run(x, slots, tokens, out, first)
+    assert error(found, exact) < TOLERANCE["bfloat16"]
+    for row in (5,) if first else (5, 9):
+        assert error(found[:, row], exact[:, row]) < TOLERANCE["bfloat16"]
+
+
 @pytest.mark.skipif(not ON_GPU, reason="needs a GPU: the interpreter takes minutes")
 @pytest.mark.parametrize("tokens", [64, 511, 600])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 def test_groups_of_many_tokens(precision: str, tokens: int) -> None:
     experts = Experts(precision)
     x = experts.tokens(tokens)
@@ -83,10 +120,10 @@ def test_other_activations(activation: str) -> None:
     assert error(found, exact) < TOLERANCE["float32"]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 @pytest.mark.parametrize("grouped", [False, True], ids=["pairs", "groups"])
 def test_a_layer_in_two_calls_has_the_bits_of_one(precision: str, grouped: bool) -> None:
-    experts = Experts(precision, "float16")
+    experts = Experts(precision, "bfloat16" if precision == "lossless12" else "float16")
     kernels, x = experts.triton, experts.tokens(3)
     slots, tokens = indices(0, 1, 2, 3, 4), indices(0, 0, 1, 1, 2)
     whole, parts = poisoned(5, experts.hidden), poisoned(5, experts.hidden)
@@ -118,7 +155,7 @@ def test_sums_equal_the_reference(choices: int) -> None:
 
 
 @pytest.mark.skipif(not ON_GPU, reason="needs a GPU")
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FORMATS)
 def test_a_captured_graph_follows_its_indices(precision: str) -> None:
     experts = Experts(precision, hidden=256, ffn=512)
     kernels, x = experts.triton, experts.tokens(1)
