@@ -14,6 +14,9 @@ PAGE = 4096
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int32": 4, "int8": 1, "uint8": 1}
 """Size in bytes of the dtypes that a blob may hold, by their torch name."""
 
+WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
+"""Those that a model may compute with; the others are parts of encoded weights."""
+
 
 def align(offset: int) -> int:
     """The next multiple of ALIGNMENT at or above `offset`."""

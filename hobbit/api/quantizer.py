@@ -17,6 +17,11 @@ LOSSLESS = (NATIVE, "lossless12")
 """Precisions whose blobs decode to the checkpoint's own weights, bit for bit."""
 
 
+def same_weights(one: str, other: str) -> bool:
+    """Whether blobs of both precisions decode to the same weights."""
+    return one == other or (one in LOSSLESS and other in LOSSLESS)
+
+
 class Quantizer(Protocol):
     """Encodes experts to blobs and back. `layout` needs no torch, so budgets and replays need none."""
 

@@ -216,8 +216,8 @@ class ConvertTask(Task):
     """Make a checkpoint of any size into a bundle, the folder out=DIR, which runs without being loaded whole.
 
     `precisions` (also without "task."): what every expert is stored at: native (or the name of the
-    checkpoint's dtype: bf16, fp16, fp32) and those of the quantizer. A call that was cut short is gone on
-    with by the same words.
+    checkpoint's dtype: bf16, fp16, fp32), lossless12 (bfloat16, in three quarters of the bytes) and those of
+    the quantizer. A call that was cut short is gone on with by the same words.
     """
 
     name: ClassVar[str] = "convert"

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from hobbit.api import BlobLayout, Quantizer
 from hobbit.engine.reader import CheckpointReader
-from hobbit.errors import ModelError
+from hobbit.errors import ConfigError, ModelError
 from hobbit.store.bundle.blob_writer import BlobWriter
 from hobbit.store.bundle.journal import Journal
 
@@ -104,6 +104,7 @@ def convert_experts(
 
     Raises:
         ModelError: if an expert cannot be read, or has weights that are not finite.
+        ConfigError: if a precision cannot hold an expert.
         OSError: if the disk is full or fails.
     """
     sink = _Sink(encoding, writers, journal)
@@ -170,7 +171,10 @@ def _begin(
 def _encode(
     quantizer: Quantizer, tensors: Mapping[str, torch.Tensor], layout: BlobLayout, where: str
 ) -> _Blob:
-    blob = quantizer.encode(tensors, layout.precision)
+    try:
+        blob = quantizer.encode(tensors, layout.precision)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     if blob.numel() != layout.nbytes:
         raise ModelError(f"{where} makes a blob of {blob.numel()} bytes, its layout says {layout.nbytes}")
     bad = scale_that_is_no_number(blob, layout)

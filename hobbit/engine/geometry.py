@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from hobbit.blob import ITEM_BYTES
+from hobbit.blob import WEIGHT_DTYPES
 from hobbit.engine.anatomy import MoELayer
 from hobbit.errors import ModelError
 from hobbit.geometry import Geometry
@@ -74,8 +74,8 @@ def _tied(model: PreTrainedModel, embeddings: object) -> bool:
 
 def _dtype(layer: MoELayer) -> str:
     name = str(layer.experts.get_parameter("down_proj").dtype).removeprefix("torch.")
-    if name not in ITEM_BYTES:
-        raise ModelError(f"the experts are stored as {name}; load them as one of {', '.join(ITEM_BYTES)}")
+    if name not in WEIGHT_DTYPES:
+        raise ModelError(f"the experts are stored as {name}; load them as one of {', '.join(WEIGHT_DTYPES)}")
     return name
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from hobbit.api import HIGH, BlobLayout, ExpertKey, ExpertSource, Quantizer, TensorSpec
+from hobbit.api.quantizer import LOSSLESS
 from hobbit.engine.anatomy import MoELayer
 from hobbit.engine.origin import LoadedOrigin, Origin
 from hobbit.errors import ModelError
@@ -64,5 +65,8 @@ class LiveExperts:
         return self._quantizer.decode(blob, self._layouts[level])
 
     def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
-        """One expert bit for bit as the checkpoint has it; None if no level is native."""
-        return None if self._store is None else self._store.native(layer, expert)
+        """One expert bit for bit as the checkpoint has it, copied; None if no level is lossless."""
+        for level, layout in enumerate(self._layouts):
+            if layout.precision in LOSSLESS:
+                return self.tensors(layer, expert, level)
+        return None

@@ -14,10 +14,10 @@ _ASIDE = "hobbit_aside"
 
 
 class NativeSource(Protocol):
-    """A store that may hold experts in the checkpoint's own dtype."""
+    """Whoever may have the experts as the checkpoint has them."""
 
     def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
-        """The tensors of one expert, bit for bit the checkpoint's; None if no level is native."""
+        """The tensors of one expert, bit for bit the checkpoint's; None if no level is lossless."""
         ...
 
 
@@ -61,7 +61,7 @@ class KeptExperts:
 
 
 def put_back(layers: Sequence[MoELayer], source: NativeSource) -> bool:
-    """Give the model its experts back; False, and nothing done, if `source` holds no native level.
+    """Give the model its experts back; False, and nothing done, if `source` has no lossless level.
 
     A model that was opened without its experts is again as it was opened.
     """

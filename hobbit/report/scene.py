@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hobbit import __version__
 from hobbit.api import HIGH, Component, Effect
+from hobbit.api.quantizer import LOSSLESS, NATIVE
 
 if TYPE_CHECKING:
     from hobbit.assembly import Assembly
@@ -77,7 +78,8 @@ class Scene:
     @property
     def loss(self) -> str:
         """What outputs are worth, for titles."""
-        return f"{'lossy' if self.lossy else 'lossless'} against {self.precisions[HIGH]}"
+        high = self.precisions[HIGH]
+        return f"{'lossy' if self.lossy else 'lossless'} against {NATIVE if high in LOSSLESS else high}"
 
 
 def _options(component: Component) -> dict[str, Any]:

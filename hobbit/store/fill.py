@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from hobbit.api import ExpertKey, Quantizer, RoutingShape
+from hobbit.errors import ConfigError
 
 
 class BlobSink(Protocol):
@@ -35,4 +36,8 @@ def fill_store(
         for expert in range(store.shape.experts):
             tensors = tensors_of(layer, expert)
             for level, precision in enumerate(precisions):
-                store.put(ExpertKey(layer, expert, level), quantizer.encode(tensors, precision))
+                try:
+                    blob = quantizer.encode(tensors, precision)
+                except ConfigError as error:
+                    raise ConfigError(f"expert {expert} of layer {layer}: {error}") from None
+                store.put(ExpertKey(layer, expert, level), blob)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from hobbit.api import BlobLayout, DeviceReport, ExpertKey, RoutingShape
 from hobbit.errors import ModelError
-from hobbit.store.native import native_tensors
 from hobbit.store.slab import allocate_slab
 
 
@@ -80,10 +79,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing: the memory goes with the last reference to a blob."""
-
-    def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
-        """The expert's tensors in the checkpoint's own dtype, copied; None if no level is native."""
-        return native_tensors(self, self._layouts, layer, expert)
 
     def _row(self, key: ExpertKey) -> int:
         shape = self.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition, Thread
 
@@ -11,7 +11,6 @@ import torch
 from hobbit.api import DeviceReport, ExpertKey
 from hobbit.errors import HobbitError
 from hobbit.store.disk import BlobDisk
-from hobbit.store.native import native_tensors
 from hobbit.store.shelf import Buffer, Shelf, State
 
 
@@ -82,10 +81,6 @@ class TieredStore:
             if self._ahead:
                 self._expected.update(dict.fromkeys(keys))
                 self._changed.notify_all()
-
-    def native(self, layer: int, expert: int) -> Mapping[str, torch.Tensor] | None:
-        """The expert's tensors in the checkpoint's own dtype, copied; None if no level is native."""
-        return native_tensors(self, [level.layout for level in self._disk.levels], layer, expert)
 
     def add_streams(self, report: DeviceReport) -> None:
         """See `ExpertSource`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hobbit.engine.anatomy import find_layers
 from hobbit.engine.geometry import measure_geometry
+from hobbit.errors import ModelError
 from tests.engine.models import FAMILIES, tiny_model
 
 
@@ -31,3 +33,15 @@ def test_dense_layers_are_told_apart() -> None:
     model = tiny_model("qwen3_moe")
     geometry = measure_geometry(model, find_layers(model), "qwen3_moe")
     assert (geometry.layers, geometry.dense_layers, geometry.dense_ffn) == (3, 1, 48)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int8, torch.uint8, torch.float64])
+def test_experts_that_are_no_plain_weights_are_refused(dtype: torch.dtype) -> None:
+    model = tiny_model("mixtral")
+    layers = find_layers(model)
+    for name in layers[0].traits.names:
+        parameter = layers[0].experts.get_parameter(name).requires_grad_(False)
+        parameter.data = parameter.data.to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(ModelError, match=f"stored as {name}; load them as one of float32, float16, bfloat16"):
+        measure_geometry(model, layers, "mixtral")

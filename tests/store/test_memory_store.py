@@ -50,16 +50,6 @@ def test_blobs_are_aligned(store: MemoryStore) -> None:
     assert not any(store.blob(key).data_ptr() % ALIGNMENT for key in keys)
 
 
-def test_native_gives_the_checkpoints_tensors(store: MemoryStore) -> None:
-    native = store.native(2, 1)
-    assert native is not None
-    assert all(torch.equal(native[name], tensor) for name, tensor in tensors_of(2, 1).items())
-
-
-def test_no_native_level_gives_none() -> None:
-    assert make_store(("int8", "int2")).native(0, 0) is None
-
-
 def test_nbytes_counts_every_level(store: MemoryStore) -> None:
     blobs = (QUANTIZER.layout(GEOMETRY.expert_tensors(), precision).nbytes for precision in PRECISIONS)
     assert store.nbytes == 12 * sum(blobs)

@@ -18,10 +18,8 @@ from hobbit.store import BlobDisk, MemoryStore, TieredStore, open_store
 from tests.store.blobs import (
     KEYS,
     NATIVE,
-    SHAPE,
     SMALL,
     damage,
-    file_of,
     open_disk,
     random_blob,
     write_bundle,
@@ -176,11 +174,3 @@ def test_a_damaged_blob_keeps_a_store_from_being_filled(tmp_path: Path) -> None:
     plan = HostPlan(1 << 30, 12, (NATIVE.nbytes, SMALL.nbytes), True, 12, 0)
     with pytest.raises(StoreError, match="precision int8"):
         open_store(open_disk(bundle), plan, pin=False, ahead=False)
-
-
-def test_native_experts_come_out_of_either_store(opened: Opened, folder: Path) -> None:
-    native = opened(places=2).native(1, 2)
-    assert native is not None and list(native) == ["up_proj", "down_proj"]
-    whole = torch.cat([tensor.view(torch.uint8).flatten() for tensor in native.values()])
-    assert torch.equal(whole, random_blob(KEYS[6]))
-    assert file_of(folder, KEYS[6])[0].is_file() and SHAPE.layers == 3

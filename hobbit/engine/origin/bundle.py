@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hobbit.api import BlobLayout, Context, ExpertKey, Geometry, Quantizer, Records, TensorSpec
-from hobbit.api.quantizer import NATIVE
+from hobbit.api.quantizer import LOSSLESS
 from hobbit.engine.origin.origin import Opened, ReadExpert
 from hobbit.errors import ConfigError
 from hobbit.host_plan import HostPlan, HostRequest, plan_host
@@ -31,8 +31,8 @@ class BundleOrigin:
 
     @contextmanager
     def reading(self) -> Iterator[ReadExpert]:
-        """See `Origin`: at "native", else at the bundle's first precision."""
-        level = self.index.level(NATIVE) or self.index.levels[0]
+        """See `Origin`: lossless, else at the bundle's first precision."""
+        level = self._lossless() or self.index.levels[0]
         quantizer = self._quantizer(level)
         disk = BlobDisk(self.folder, self.index, [level])
 
@@ -59,10 +59,15 @@ class BundleOrigin:
     def _level(self, layout: BlobLayout) -> BundleLevel:
         level = self.index.level(layout.precision)
         if level is None:
+            same = self._lossless() if layout.precision in LOSSLESS else None
             raise ConfigError(
                 f"the bundle {self.folder} has no experts at precision {layout.precision!r}, only at "
-                f"{', '.join(self.index.precisions)}; set precision.high and precision.low to one of these, "
-                "or convert again"
+                f"{', '.join(self.index.precisions)}; "
+                + (
+                    f"{same.precision} holds the same weights: set precision.high={same.precision}"
+                    if same
+                    else "set precision.high and precision.low to one of these, or convert again"
+                )
             )
         if (level.layout.fields, level.nbytes) != (layout.fields, layout.nbytes):
             options = "".join(f" quantizer.{name}={value}" for name, value in level.options.items())
@@ -71,6 +76,10 @@ class BundleOrigin:
                 f"run's; they were made with quantizer={level.quantizer}{options}"
             )
         return level
+
+    def _lossless(self) -> BundleLevel | None:
+        """A level that has the checkpoint's own weights, the one that is read fastest first."""
+        return next(filter(None, map(self.index.level, LOSSLESS)), None)
 
     def _quantizer(self, level: BundleLevel) -> Quantizer:
         """The quantizer that made a level, to decode it."""

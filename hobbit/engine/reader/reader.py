@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hobbit.blob import ITEM_BYTES, TensorSpec
+from hobbit.blob import WEIGHT_DTYPES, TensorSpec
 from hobbit.engine.anatomy import MoELayer
 from hobbit.engine.reader.checks import PLAIN, check_plan
 from hobbit.engine.reader.plan import Plan
@@ -166,8 +166,9 @@ class CheckpointReader:
             for name in layer.traits.names:
                 parameter = layer.experts.get_parameter(name)
                 dtype = str(self._skeleton.dtype_of(f"{layer.name}.{name}", parameter)).removeprefix("torch.")
-                if dtype not in ITEM_BYTES:
-                    raise ModelError(f"its experts are {dtype}; load them as one of {', '.join(ITEM_BYTES)}")
+                if dtype not in WEIGHT_DTYPES:
+                    known = ", ".join(WEIGHT_DTYPES)
+                    raise ModelError(f"its experts are {dtype}; load them as one of {known}")
                 specs[-1][name] = TensorSpec(tuple(parameter.shape[1:]), dtype)
             if specs[-1] != specs[0]:
                 raise ModelError("its layers hold experts of different sizes, which are not supported")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hobbit.blob import ALIGNMENT, ITEM_BYTES, BlobField, BlobLayout, TensorSpec
+from hobbit.blob import ALIGNMENT, ITEM_BYTES, WEIGHT_DTYPES, BlobField, BlobLayout, TensorSpec
 from hobbit.errors import BundleError
 from hobbit.store.bundle.level import PAGE, BlobFile, BundleLevel, stride_of
 from hobbit.types import RoutingShape
@@ -48,7 +48,7 @@ def from_json(values: Any) -> BundleIndex:
     _check_version(values)
     sizes = _get(values, "shape", dict)
     shape = RoutingShape(*(_number(sizes, key) for key in ("layers", "experts", "top_k")))
-    tensors = tuple((_get(entry, "name", str), _spec(entry)) for entry in _get(values, "tensors", list))
+    tensors = tuple((_get(entry, "name", str), _weights(entry)) for entry in _get(values, "tensors", list))
     source = _get(values, "source", dict)
     return BundleIndex(
         model=_get(values, "model", str),
@@ -155,6 +155,13 @@ def _spec(entry: Any) -> TensorSpec:
     if dtype not in ITEM_BYTES or not all(type(size) is int and size > 0 for size in shape):
         raise BundleError(f"its index describes a tensor {shape} of dtype {dtype!r}, which no blob can hold")
     return TensorSpec(tuple(shape), dtype)
+
+
+def _weights(entry: Any) -> TensorSpec:
+    spec = _spec(entry)
+    if spec.dtype not in WEIGHT_DTYPES:
+        raise BundleError(f"its index describes experts of dtype {spec.dtype!r}, which no model runs with")
+    return spec
 
 
 def _checksum(text: Any) -> int:

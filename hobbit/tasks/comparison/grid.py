@@ -8,7 +8,7 @@ from functools import cache
 from itertools import product
 
 from hobbit.api import DeviceComponent, Geometry
-from hobbit.api.quantizer import NATIVE
+from hobbit.api.quantizer import LOSSLESS, NATIVE
 from hobbit.config.catalogue import POLICY, choices
 from hobbit.config.compose import compose_overrides
 from hobbit.config.model import ModelOptions
@@ -135,7 +135,12 @@ def _names(group: str, asked: Sequence[str], overrides: Sequence[str], default: 
 
 
 def _at(high: str, config: HobbitConfig) -> HobbitConfig:
-    """`config` at the high precision that all share; a preset that brings its own quantised one keeps it."""
-    if config.precision.high not in (_AUTO, NATIVE):
+    """`config` at the high precision that all share; a preset that brings one of its own keeps it.
+
+    The checkpoint's own weights are none of its own: where all run quantised, so does who asks for them.
+    """
+    own = config.precision.high
+    shared = own in LOSSLESS and high not in LOSSLESS
+    if own not in (_AUTO, NATIVE) and not shared:
         return config
     return replace(config, precision=replace(config.precision, high=high))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hobbit import __version__
 from hobbit.api import HIGH, Effect
+from hobbit.api.quantizer import same_weights
 from hobbit.config.schema import HobbitConfig
 from hobbit.errors import HobbitError
 from hobbit.report.cell import Cell, CellQuality
@@ -62,7 +63,7 @@ def _measured(spec: CellSpec, quality: CellQuality | None) -> Cell:
     config, notes = _fitted(spec, routing, bundled)
     measures, assembly = replay_setup(routing.trace, config.setup(), config.geometry, tokens, routing.past)
     scene = Scene.of(config, assembly, [*notes, *assembly.notes])
-    lossless = not scene.lossy and scene.precisions[HIGH] == spec.high
+    lossless = not scene.lossy and same_weights(scene.precisions[HIGH], spec.high)
     if bundled and not lossless and not config.setup().needs_future:
         measures, quality = _live(spec, config, routing.trace, measures, quality)
     return replace(

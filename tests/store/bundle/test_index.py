@@ -117,6 +117,8 @@ def _field(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (_levels(checksums=["xx"] * 8), "checksums='xx', which is malformed"),
         (_levels(files=[]), "files of 0 blobs"),
         (_field(dtype="float8"), "of dtype 'float8', which no blob can hold"),
+        (_field(dtype="int32", shape=[64, 96]), ": outside"),
+        (_top(tensors=[{"name": "w", "shape": [8, 8], "dtype": "int32"}]), "of dtype 'int32', which no"),
         (_field(shape=[-1, 5]), "[-1, 5]"),
         (_field(offset=8), "not a multiple of 64"),
         (_field(offset=2**40), ": outside"),
