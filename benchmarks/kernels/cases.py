@@ -30,14 +30,19 @@ class Case:
 
 CASES = (
     Case(MIXTRAL, "native", 0.70),
+    Case(MIXTRAL, "lossless12", 0.70),
     Case(MIXTRAL, "int8", 0.70),
     Case(MIXTRAL, "int4", 0.60),
     Case(MIXTRAL, "int2", 0.45),
     Case(QWEN3, "native", 0.50),
+    Case(QWEN3, "lossless12", None),
     Case(QWEN3, "int8", None),
     Case(QWEN3, "int4", None),
     Case(QWEN3, "int2", None),
 )
+
+CHECKED_TOKENS = (3, 40, 300, 700)
+"""Tokens of the grouped products that are compared with float64."""
 
 GROUPED_TOKENS = (2, 8, 32, 128, 256, 512, 2048)
 """Tokens of the grouped products."""
@@ -47,6 +52,9 @@ def candidates(precision: str) -> list[Blocks]:
     """Block sizes around those of the table: rows, columns, warps, stages."""
     if precision == "native":
         sizes = [(4, 512, 4), (8, 512, 4), (4, 1024, 4), (2, 1024, 4), (8, 256, 1), (4, 512, 2), (16, 512, 8)]
+    elif precision == "lossless12":
+        sizes = [(4, 512, 1), (8, 512, 1), (2, 512, 1), (8, 256, 1), (4, 1024, 1), (2, 1024, 1), (4, 1024, 2)]
+        sizes += [(8, 512, 2), (8, 1024, 4)]
     else:
         sizes = [(4, 512, 1), (8, 512, 1), (2, 512, 1), (4, 1024, 2), (8, 1024, 2), (4, 2048, 4)]
     plain = [Blocks(n, k, warps) for n, k, warps in sizes]

@@ -7,12 +7,20 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import torch
-from hobbit_devices.kernels.configs import Plan
+from hobbit_devices.kernels.configs import Plan, grouped_plan
 from hobbit_devices.kernels.formats import ExpertFormat
 from hobbit_devices.kernels.support import shared_memory
 
 from benchmarks.kernels.blobs import layout_of
-from benchmarks.kernels.cases import CASES, DEVICE, GROUPED_TOKENS, Case, candidates, grouped_plans
+from benchmarks.kernels.cases import (
+    CASES,
+    CHECKED_TOKENS,
+    DEVICE,
+    GROUPED_TOKENS,
+    Case,
+    candidates,
+    grouped_plans,
+)
 
 Job = tuple[int, Plan, int]
 """A case, the blocks, and the experts of a grouped call (0: batch 1)."""
@@ -27,10 +35,12 @@ def compile_all(cases: tuple[Case, ...], grouped: bool) -> int:
         for blocks in candidates(case.precision):
             jobs[index, Plan(blocks, blocks), 0] = None
         format = ExpertFormat.of(layout_of(geometry, case.precision))
+        plans = [(tokens, grouped_plan(format, tokens, shared)) for tokens in CHECKED_TOKENS]
         for tokens in GROUPED_TOKENS if grouped else ():
-            for plan in grouped_plans(format, tokens, shared):
-                few = min(geometry.experts, tokens * geometry.top_k)
-                jobs[index, plan, 16 if few <= 16 else geometry.experts] = None
+            plans += [(tokens, plan) for plan in grouped_plans(format, tokens, shared)]
+        for tokens, plan in plans:
+            few = min(geometry.experts, tokens * geometry.top_k)
+            jobs[index, plan, 16 if few <= 16 else geometry.experts] = None
     workers = max(1, min(14, (os.cpu_count() or 2) - 1))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(_compile, jobs))

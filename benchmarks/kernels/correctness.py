@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.kernels.cases import DEVICE
+from benchmarks.kernels.cases import CHECKED_TOKENS, DEVICE
 from benchmarks.kernels.slots import Bench
 
 TOLERANCE = 8e-3
@@ -21,7 +21,7 @@ def check(bench: Bench) -> dict[str, float]:
     errors = {"single": _single(bench)}
     if bench.kernels.cut:
         errors["part"] = _part(bench)
-    for tokens in (3, 40, 300, 700):
+    for tokens in CHECKED_TOKENS:
         errors[f"grouped {tokens}"] = _grouped(bench, tokens)
     wrong = {name: value for name, value in errors.items() if not value < TOLERANCE}
     if wrong:

@@ -30,20 +30,28 @@ _REST = tl.constexpr(2.0**48)
 
 
 @triton.jit
+def _even(pair: tl.tensor) -> tl.tensor:
+    """Float32, lifted, of the bfloat16 in the low half of a word."""
+    return (pair << 16).to(tl.float32, bitcast=True) * _LIFT
+
+
+@triton.jit
+def _odd(pair: tl.tensor) -> tl.tensor:
+    """The same of the high half."""
+    return (pair & 0xFFFF0000).to(tl.float32, bitcast=True) * _LIFT
+
+
+@triton.jit
 def _columns_of(
     state: tl.tensor, k: tl.tensor, end: tl.tensor, BLOCK_K: tl.constexpr, MASKED: tl.constexpr
 ) -> tl.tuple:
     """Values of `state` from k on, 0 from `end` on if MASKED: float32 [W] of eight columns each, lifted."""
-    at = tl.arange(0, BLOCK_K)
-    values = loaded(state + k + at, k + at < end, MASKED).to(tl.float32) * _LIFT
-    even, odd = tl.split(tl.reshape(values, (BLOCK_K // 8, 2, 2, 2)))
-    a, c = tl.split(even)
-    b, d = tl.split(odd)
-    a0, a4 = tl.split(a)
-    b1, b5 = tl.split(b)
-    c2, c6 = tl.split(c)
-    d3, d7 = tl.split(d)
-    return a0, b1, c2, d3, a4, b5, c6, d7
+    at = k // 8 + tl.arange(0, BLOCK_K // 8)
+    inside = at < end // 8
+    pairs = state.to(tl.pointer_type(tl.uint32)) + at * 4
+    p, q = loaded(pairs, inside, MASKED), loaded(pairs + 1, inside, MASKED)
+    r, s = loaded(pairs + 2, inside, MASKED), loaded(pairs + 3, inside, MASKED)
+    return _even(p), _odd(p), _even(q), _odd(q), _even(r), _odd(r), _even(s), _odd(s)
 
 
 @triton.jit
