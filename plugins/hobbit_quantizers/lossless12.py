@@ -112,15 +112,16 @@ class Lossless12Format:
         data, codes, scale, starts, strays = parts
         rows, columns = spec.shape
         words = codes.view(rows, columns // WORD, WORD // 2)
-        halves = torch.stack([words & 15, words >> 4], 2).view(rows, columns).int()
-        code = (halves & 7) << 1 | data.int() >> 7
-        largest = scale.view(torch.int16).int() >> 7
-        exponents = torch.where(code > 0, code + largest - WINDOW, 0)
-        bits = (halves & 8) << 12 | exponents << 7 | data.int() & 0x7F
+        low, high = words & 7 | (words & 8) << 4, words >> 4 & 7 | words & 0x80
+        tops = torch.stack([low, high], 2).view(rows, columns)
+        # Sign, exponent and mantissa where bfloat16 has them, 2^112 / scale times too small; zeros are zeros.
+        weights = torch.stack([data, tops], 2).view(torch.bfloat16).view(rows, columns)
+        weights.mul_(2.0**112).mul_(scale)
+        bits = weights.view(torch.int16)
         row = torch.arange(rows, device=data.device).repeat_interleave(starts.diff())
         kept = strays[: len(row)]
-        bits[row, kept >> 16 & 0xFFFF] = kept & 0xFFFF
-        return bits.short().view(torch.bfloat16)
+        bits[row, kept >> 16 & 0xFFFF] = kept.short()  # wraps: the lower half
+        return weights
 
 
 def _room(rows: int, columns: int) -> int:

@@ -52,6 +52,17 @@ def test_compiled_kernels_spare_the_host_the_decoding_of_a_few_tokens(
     assert costs.host_ns(1, few + 1) == without.host_ns(1, few + 1)
 
 
+def test_experts_of_12_bits_are_decoded_where_they_are_not_compiled(experts: Any) -> None:
+    context = replace(experts.context, precisions=("native", "lossless12"), blob_bytes=(24576, 19456))
+    nominal = StandIn(**RATES).costs(context)
+    torchs = GpuCosts(nominal, context, decode_gb_s=1.0)
+    compiled = GpuCosts(nominal, context, decode_gb_s=1.0, compiled=FEW_TOKENS)
+    few = FEW_TOKENS["lossless12"]
+    assert compiled.host_ns(1, 1) == nominal.host_ns(1, 1) < compiled.host_ns(0, 1)
+    assert torchs.host_ns(1, few) == compiled.host_ns(1, few) + 3 * 64 * 64 * 2
+    assert torchs.host_ns(1, few + 1) == compiled.host_ns(1, few + 1)
+
+
 def test_compiled_kernels_are_measured_like_torch(experts: Any, kernels: HostKernels) -> None:
     constant, _ = prepared(experts, deterministic=True, kernels=kernels)
     costs, notes = prepared(experts, deterministic=False, kernels=kernels)

@@ -26,6 +26,6 @@ def choose_kernels(maths: HostMaths, notes: list[str]) -> HostKernels | None:
     if reason is not None:
         notes.append(
             f"no compiled host kernels ({reason}): experts on the host run in torch, native ones at about "
-            "half the memory's speed, int4 and int2 far slower; install gcc or clang, or set CC"
+            "half the memory's speed, lossless12, int4 and int2 far slower; install gcc or clang, or set CC"
         )
     return kernels

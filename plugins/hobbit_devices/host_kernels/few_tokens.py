@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hobbit.api.quantizer import NATIVE
 
-FEW_TOKENS = {NATIVE: 8, "lossless12": 256, "int8": 8, "int4": 64, "int2": 40}
+FEW_TOKENS = {NATIVE: 8, "lossless12": 64, "int8": 8, "int4": 64, "int2": 40}
 """By precision. The kernel's arithmetic grows with the tokens, while torch may have matrix units for it, but
 has to decode lossless12, int4 and int2 first. `python -m benchmarks.host_kernels` measures both."""
 
