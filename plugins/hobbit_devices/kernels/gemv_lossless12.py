@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from hobbit_devices.kernels.lossless12 import stray
+from hobbit_devices.kernels.lossless12 import apart, strays_at
 from hobbit_devices.kernels.maths import blob_part, gated, loaded, rows_of, streamed
 
 _PERMUTES = tl.constexpr(not triton.knobs.runtime.interpret and torch.version.hip is None)
@@ -112,18 +112,17 @@ def _block(
 
 
 @triton.jit
-def _astray(
-    state: tl.tensor,
-    strays: tl.tensor,
-    start: tl.tensor,  # [N]
-    stop: tl.tensor,  # [N]
-    i: tl.tensor,
-    first: tl.tensor,
-) -> tl.tensor:
-    """Products [N] of the strays from the i-th of each row on, leaving out columns before `first`."""
+def _strays(strays: tl.tensor, start: tl.tensor, stop: tl.tensor, i: tl.tensor) -> tl.tensor:
+    """Those [N, _AT_ONCE] from the i-th of each row on."""
     at = (start + i)[:, None] + tl.arange(0, _AT_ONCE)[None, :]
-    column, weight = stray(strays, at, stop[:, None])
-    value = tl.load(state + column, mask=(at < stop[:, None]) & (column >= first), other=0)
+    return strays_at(strays, at, stop[:, None])
+
+
+@triton.jit
+def _astray(state: tl.tensor, strays: tl.tensor, first: tl.tensor) -> tl.tensor:
+    """Products [N] of the `strays` [N, _AT_ONCE], leaving out columns before `first`."""
+    column, weight = apart(strays)
+    value = tl.load(state + column, mask=(strays != 0) & (column >= first), other=0)
     return tl.sum(weight * value.to(tl.float32), 1)
 
 
@@ -166,24 +165,26 @@ def gate_up_lossless12(
     data = blob_part(pool, slot, STRIDE, DATA, tl.uint64)
     codes = blob_part(pool, slot, STRIDE, CODES, tl.uint32)
     strays = blob_part(pool, slot, STRIDE, STRAYS, tl.int32)
-    # All that belongs to a row is asked for here, so that it is there when the sums are.
+    # All that belongs to a row is asked for here, its first strays too: it is there when the sums are.
     starts = blob_part(pool, slot, STRIDE, STARTS, tl.int32) + kept
     scales = blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept
     g_scale, u_scale = tl.load(scales), tl.load(scales + F)
     g_start, g_stop = tl.load(starts), tl.load(starts + 1)
     u_start, u_stop = tl.load(starts + F), tl.load(starts + F + 1)
+    g_strays, u_strays = _strays(strays, g_start, g_stop, 0), _strays(strays, u_start, u_stop, 0)
     gate = tl.zeros((BLOCK_N, BLOCK_K // 8), tl.float32)
     up = tl.zeros((BLOCK_N, BLOCK_K // 8), tl.float32)
     for k in tl.range(0, D, BLOCK_K, num_stages=STAGES):
         v = _columns_of(token, k, D, BLOCK_K, MASKED)
         gate = _block(gate, data, codes, kept, k, D, v, D, BLOCK_K, MASKED)
         up = _block(up, data, codes, kept + F, k, D, v, D, BLOCK_K, MASKED)
-    g, u = _summed(gate, g_scale), _summed(up, u_scale)
+    g = _summed(gate, g_scale) + _astray(token, g_strays, 0)
+    u = _summed(up, u_scale) + _astray(token, u_strays, 0)
     most = tl.max(tl.maximum(g_stop - g_start, u_stop - u_start), 0)
-    i = 0
+    i = _AT_ONCE
     while i < most:
-        g += _astray(token, strays, g_start, g_stop, i, 0)
-        u += _astray(token, strays, u_start, u_stop, i, 0)
+        g += _astray(token, _strays(strays, g_start, g_stop, i), 0)
+        u += _astray(token, _strays(strays, u_start, u_stop, i), 0)
         i += _AT_ONCE
     tl.store(h + pair * F + rows, gated(g, u, ACTIVATION), mask=rows < F)
 
@@ -224,6 +225,7 @@ def down_lossless12(
     starts = blob_part(pool, slot, STRIDE, STARTS, tl.int32) + kept
     scale = tl.load(blob_part(pool, slot, STRIDE, SCALE, DTYPE) + kept)
     start, stop = tl.load(starts), tl.load(starts + 1)
+    some = _strays(strays, start, stop, 0)
     end, before = F, 0
     if PART:
         here, end, before = state + first, F - first, first
@@ -232,10 +234,10 @@ def down_lossless12(
     for k in tl.range(0, F, BLOCK_K, num_stages=STAGES):
         v = _columns_of(here, k, end, BLOCK_K, MASKED)
         total = _block(total, data, codes, kept, k, end, v, F, BLOCK_K, MASKED)
-    y = _summed(total, scale)
+    y = _summed(total, scale) + _astray(state, some, before)
     most = tl.max(stop - start, 0)
-    i = 0
+    i = _AT_ONCE
     while i < most:
-        y += _astray(state, strays, start, stop, i, before)
+        y += _astray(state, _strays(strays, start, stop, i), before)
         i += _AT_ONCE
     tl.store(out + pair.to(tl.int64) * D + rows, y, mask=rows < D)

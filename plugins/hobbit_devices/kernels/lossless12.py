@@ -9,10 +9,15 @@ from hobbit_devices.kernels.maths import loaded
 
 
 @triton.jit
-def stray(strays: tl.tensor, at: tl.tensor, stop: tl.tensor) -> tl.tuple:
-    """Columns and float32 weights of the strays `at` of a matrix of 12 bits; 0 and 0.0 from `stop` on."""
-    entry = tl.load(strays + at, mask=at < stop, other=0)
-    return (entry >> 16) & 0xFFFF, (entry << 16).to(tl.float32, bitcast=True)
+def strays_at(strays: tl.tensor, at: tl.tensor, stop: tl.tensor) -> tl.tensor:
+    """The strays `at` of a matrix, and 0, which none of them is, from `stop` on."""
+    return tl.load(strays + at, mask=at < stop, other=0)
+
+
+@triton.jit
+def apart(stray: tl.tensor) -> tl.tuple:
+    """Column and weight, in float32, of a stray."""
+    return (stray >> 16) & 0xFFFF, (stray << 16).to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -50,9 +55,10 @@ def stray_products(
     most = tl.max(stop - start, 0)
     i = 0
     while i < most:
-        column, weight = stray(strays, start + i, stop)
+        found = strays_at(strays, start + i, stop)
+        column, weight = apart(found)
         here = base + (states[None, :] * COLUMNS + column[:, None])
-        value = tl.load(here, mask=(start + i < stop)[:, None], other=0)
+        value = tl.load(here, mask=(found != 0)[:, None], other=0)
         total += weight[:, None] * value.to(tl.float32)
         i += 1
     return total
