@@ -27,7 +27,8 @@ class PolicyRow:
     `moved` went over the link, `copied` is what of it served a demand, `hosted` are weights the host read.
     `link_share` and `host_share` are copied and hosted bytes over the time, against the measured bandwidths.
     `efficiency` is that of docs/benchmarks.md; None without an all-resident row. `loss` says what outputs are
-    worth, `slots` how many each precision has. `peak_bytes` is None where nothing counts it.
+    worth against the model's own weights, `slots` how many each precision has. `peak_bytes` is None where
+    nothing counts it.
     """
 
     policy: str

@@ -12,6 +12,7 @@ import torch
 from transformers import Cache, PreTrainedModel
 
 from hobbit.api import HIGH, LOW, Effect, Geometry
+from hobbit.api.quantizer import LOSSLESS
 from hobbit.assembly import Assembly, assemble
 from hobbit.bench.clock import Backend
 from hobbit.bench.drive import Timed, drive, static_cache
@@ -89,13 +90,16 @@ class Bench:
             tally.reset()  # what is split is not counted
             split = self._split(assembly, attachment, server) if self.plan.split else None
             notes = (*assembly.notes, *attachment.notes)
-            lossless = (
-                assembly.runtime.loader.level_for(1.0) == HIGH and setup.router.effect is not Effect.QUALITY
-            )
-            loss = "lossless" if lossless else "lossy"
+            loss = "lossless" if self._lossless(assembly, setup) else "lossy"
             if setup.cache.unlimited:
                 budget += assembly.plan.capacity - parse_size(setup.memory.device, "memory.device")
             return self._row(name, assembly, times, counted, split, (budget, peak), loss, notes)
+
+    def _lossless(self, assembly: Assembly, setup: Setup) -> bool:
+        """Whether every chosen expert runs with the model's own weights."""
+        own = assembly.precisions[HIGH] in (*LOSSLESS, self.geometry.dtype)
+        exact = setup.router.effect is not Effect.QUALITY
+        return own and exact and assembly.runtime.loader.level_for(1.0) == HIGH
 
     @contextmanager
     def _opened(self, setup: Setup, tally: Tally) -> Iterator[tuple[Assembly, Attachment]]:

@@ -62,6 +62,16 @@ def test_policies_beside_each_other(bench: Report, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_outputs_are_held_against_the_models_own_weights(bench: Report) -> None:
+    high = "'lru:precision.high={}'"
+    policies = f"[lru,{high.format('lossless12')},{high.format('int4')}]"
+    rows = bench(f"bench.policies={policies}", "bench.fraction=0.5", "bench.split=0")["result"]["rows"]
+    assert [row["loss"] for row in rows] == ["lossless"] * 3 + ["lossy"]
+    native, packed = rows[1:3]
+    assert native["planned"] == packed["planned"]
+    assert packed["slots"]["lossless12"] > native["slots"]["native"]
+
+
 def test_the_runtime_sees_the_recorded_routing(bench: Report) -> None:
     row = bench("bench.policies=[lru]", "bench.fraction=0.5")["result"]["rows"][1]
     trace = first_layers(cut(bundled_trace("books"), 16, 6), 3)
