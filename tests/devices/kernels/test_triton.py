@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from hobbit_devices.kernels.reference import decode
 
 from benchmarks.kernels.blobs import quantizer_of
 from hobbit.api import Geometry
@@ -94,6 +95,16 @@ def test_strays_count_like_other_weights(kind: str) -> None:
     assert error(found, exact) < TOLERANCE["bfloat16"]
     for row in (5,) if first else (5, 9):
         assert error(found[:, row], exact[:, row]) < TOLERANCE["bfloat16"]
+
+
+def test_a_product_of_lossless_weights_rounds_nothing_but_its_sums() -> None:
+    experts = Experts("lossless12")
+    h = torch.randn(2, experts.ffn, generator=torch.Generator().manual_seed(2)).bfloat16().to(DEVICE)
+    found = poisoned(2, experts.hidden)
+    experts.triton.down(h, indices(2, 5), found)
+    for slot, state, out in zip((2, 5), h, found, strict=True):
+        weights = decode(experts.pool[slot], experts.plain.format.down, torch.bfloat16, torch.float64)
+        assert error(out, weights @ state.double()) < 5e-7
 
 
 @pytest.mark.skipif(not ON_GPU, reason="needs a GPU: the interpreter takes minutes")
