@@ -50,12 +50,16 @@ _FEW: _Tiles = ((16, Tile(16, 64, 4)), (64, Tile(32, 64, 4)))
 _WIDE: _Tiles = (*_FEW, (511, Tile(64, 64, 4)), (inf, Tile(128, 128, 8)))
 _NARROW: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(128, 64, 8)))
 _PACKED: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(64, 64, 4, stages=4)))
-"""Weights of 12, 4 and 2 bits are decoded in registers, of which larger tiles would want too many."""
+"""Weights of 4 and 2 bits are decoded in registers, of which larger tiles would want too many."""
+_TWELVE: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(128, 64, 4)))
+"""Those of 12 bits are too, but the matrix units take their tiles as they are."""
 
 
 def single_plan(format: ExpertFormat) -> Plan:
     """Batch-1 products: enough programs for every multiprocessor, enough bytes in flight in each."""
     bits = format.up.bits
+    if bits == LOSSLESS12:
+        return Plan(_twelve(format.hidden), _twelve(format.ffn))
     if bits:
         return Plan(
             Blocks(4, _columns(512, format.hidden), 1, stages=3),
@@ -89,13 +93,21 @@ def grouped_sizes(format: ExpertFormat, most: int, shared: int = SMALL) -> list[
 
 
 def _tiles(format: ExpertFormat, shared: int) -> _Tiles:
-    if format.up.bits in (2, 4, LOSSLESS12):
+    if format.up.bits == LOSSLESS12:
+        return _TWELVE
+    if format.up.bits in (2, 4):
         return _PACKED
     if format.up.bits or format.dtype == "float32":
         return _NARROW
     widest = _WIDE[-1][1]  # a stage holds a block of gate, one of up, and one of activations
     needed = widest.stages * _block_k(0, format) * (2 * widest.n + widest.m) * 2
     return _WIDE if needed <= shared else _NARROW
+
+
+def _twelve(columns: int) -> Blocks:
+    """Rows of 12 bits: short ones in one or two steps, which leave nothing to fetch ahead."""
+    short = columns <= 2048
+    return Blocks(4, _columns(1024 if short else 512, columns), 1, stages=1 if short else 3)
 
 
 def _columns(most: int, columns: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, grouped_sizes
+from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, grouped_sizes, single_plan
 from hobbit_devices.kernels.support import shared_memory
 
 from tests.devices.kernels.slots import FORMATS, ON_GPU, Experts
@@ -31,7 +31,19 @@ def test_native_weights_take_wide_blocks_from_512_tokens_on_where_they_fit() -> 
     assert grouped_plan(Experts("native", "float32").plain.format, 512, H100).up.n == 64
 
 
-@pytest.mark.parametrize("precision", ["lossless12", "int4", "int2"])
+def test_weights_of_12_bits_take_blocks_of_many_tokens_where_there_are_many() -> None:
+    format = Experts("lossless12").plain.format
+    assert [grouped_plan(format, tokens, SMALL).up.m for tokens in (512, 513)] == [64, 128]
+
+
+@pytest.mark.parametrize("columns", [768, 2048, 4096])
+def test_short_rows_of_12_bits_are_read_in_one_or_two_steps(columns: int) -> None:
+    plan = single_plan(Experts("lossless12", hidden=columns, ffn=columns).plain.format)
+    assert (plan.up.k, plan.up.stages) == ((1024, 1) if columns < 4096 else (512, 3))
+    assert plan.up == plan.down
+
+
+@pytest.mark.parametrize("precision", ["int4", "int2"])
 def test_packed_weights_take_blocks_of_few_tokens(precision: str) -> None:
     format = Experts(precision).plain.format
     for tokens in (512, 2048):
