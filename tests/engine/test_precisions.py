@@ -16,6 +16,9 @@ TOKENS = 6
 LIMITS = {torch.bfloat16: 1e-2, torch.float32: 1e-5}
 """Largest relative error of the output's norm."""
 
+CASES = [(dtype, precision) for dtype in LIMITS for precision in ("native", "int8", "int4", "int2")]
+CASES += [(torch.bfloat16, "lossless12")]
+
 
 def in_float32(family: str, layer: MoELayer, run: Run) -> nn.Module:
     """transformers' own eager experts in float32, with the weights that the run's blobs decode to."""
@@ -26,8 +29,7 @@ def in_float32(family: str, layer: MoELayer, run: Run) -> nn.Module:
     return experts
 
 
-@pytest.mark.parametrize("precision", ["native", "int8", "int4", "int2"])
-@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize(("dtype", "precision"), CASES, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_outputs_are_those_of_the_dequantised_weights(

@@ -191,3 +191,18 @@ def test_experts_may_stay_on_the_disk(
         model(IDS)
     with hobbit.attach(model, policy="lru", options=[host], **HALF).hobbit:
         assert torch.equal(tokens(model), tokens(plain))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_model_attached_at_lossless12_is_whole_again_or_refused(dtype: torch.dtype) -> None:
+    model = tiny_model("qwen3_moe", dtype)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    words = {"policy": "hobbit", "options": ["precision=lossless12"], **HALF}
+    if dtype is torch.bfloat16:
+        with hobbit.attach(model, **words).hobbit as attached:
+            assert attached.hobbit.stats().precisions == ("lossless12", "int4")
+            tokens(attached)
+    else:
+        with pytest.raises(ConfigError, match="lossless12 stores bfloat16, not float32"):
+            hobbit.attach(model, **words)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
