@@ -86,12 +86,6 @@ def grouped_plan(format: ExpertFormat, tokens: int, shared: int = SMALL) -> Plan
     return Plan(up, down)
 
 
-def grouped_sizes(format: ExpertFormat, most: int, shared: int = SMALL) -> list[int]:
-    """Token counts up to `most` that have plans of their own: one for each."""
-    bounds = (int(bound) for bound, _ in _tiles(format, shared) if bound != inf)
-    return sorted({min(most, bound) for bound in bounds} | {most})
-
-
 def _tiles(format: ExpertFormat, shared: int) -> _Tiles:
     if format.up.bits == LOSSLESS12:
         return _TWELVE

@@ -12,7 +12,7 @@ import triton.language as tl
 from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
 from hobbit_devices.kernels.combining import weighted_sum
-from hobbit_devices.kernels.configs import Blocks, Plan, grouped_plan, grouped_sizes, single_plan
+from hobbit_devices.kernels.configs import Blocks, Plan, grouped_plan, single_plan
 from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
 from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
@@ -165,26 +165,6 @@ class ExpertKernels:
         hidden = final.shape[1]
         launch, blocks = summing(hidden, choices)
         launch((tokens, blocks), (out, weights, experts, rows, final))
-
-    def warm_up(self, tokens: int, experts: int, top_k: int) -> None:
-        """Compile what calls of up to `tokens` tokens over `experts` experts need: no token waits for it.
-
-        Every launch has the shape of a real one, on pairs that are left alone.
-        """
-        device, hidden, dtype = self._pool.device, self.format.hidden, self._dtype
-        x = torch.zeros((tokens, hidden), dtype=dtype, device=device)
-        out = torch.zeros((top_k, hidden), device=device)
-        zeros, nobody = (torch.full((top_k,), fill, dtype=torch.int32, device=device) for fill in (0, -1))
-        for first in sorted({0, self.cut}):
-            self.run(x[:1], nobody, zeros, out, first)
-        for few in sorted({min(experts, 16), experts}):
-            slots = torch.full((few,), -1, dtype=torch.int32, device=device)
-            offsets = torch.zeros(few + 1, dtype=torch.int32, device=device)
-            for count in grouped_sizes(self.format, tokens, self._shared):
-                self.run_grouped(x[:count], slots, offsets, zeros, out)
-        rows = nobody[None].expand(1, top_k).contiguous()
-        weights = torch.zeros((1, top_k), device=device)
-        self.combine(out, weights, rows.long(), rows, torch.empty((1, hidden), dtype=dtype, device=device))
 
     def _launch(self, kernel: Any, matrix: PackedMatrix, blocks: Blocks, **more: Any) -> Launch:
         """A batch-1 kernel on this pool."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, grouped_sizes, single_plan
+from hobbit_devices.kernels.configs import SMALL, Blocks, grouped_plan, single_plan
 from hobbit_devices.kernels.support import shared_memory
 
 from tests.devices.kernels.slots import FORMATS, ON_GPU, Experts
@@ -48,15 +48,6 @@ def test_packed_weights_take_blocks_of_few_tokens(precision: str) -> None:
     format = Experts(precision).plain.format
     for tokens in (512, 2048):
         assert grouped_plan(format, tokens, H100).up.m == 64
-
-
-@pytest.mark.parametrize("shared", [SMALL, H100])
-@pytest.mark.parametrize("precision", FORMATS)
-def test_what_is_compiled_beforehand_is_all_that_is_chosen(precision: str, shared: int) -> None:
-    format = Experts(precision).plain.format
-    for most in (8, 100, 700, 5000):
-        compiled = {grouped_plan(format, tokens, shared) for tokens in grouped_sizes(format, most, shared)}
-        assert compiled == {grouped_plan(format, tokens, shared) for tokens in range(1, most + 1)}
 
 
 @pytest.mark.skipif(ON_GPU, reason="needs a machine without a GPU")
