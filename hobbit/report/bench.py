@@ -65,13 +65,13 @@ class BenchReport(Report):
 
 
 def _speeds(rows: Iterable[PolicyRow]) -> Table:
-    table = empty_table(
-        "policy", "outputs", ">decode\ntok/s", ">ms a\ntoken", ">±\n%", ">prefill\ntok/s", ">floor\nms",
+    table = _by_policy(
+        "outputs", ">decode\ntok/s", ">ms a\ntoken", ">±\n%", ">prefill\ntok/s", ">floor\nms",
         ">effi-\nciency", ">runs",
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row.policy, row.loss, f"{row.decode_tokens_per_s:.4g}", f"{row.token_ms:.4g}",
+            _lines(row), row.loss, f"{row.decode_tokens_per_s:.4g}", f"{row.token_ms:.4g}",
             f"{100 * row.spread:.0f}", f"{row.prefill_tokens_per_s:.4g}", _number(row.floor_ms, ".3g"),
             _number(row.efficiency, ".2f"), str(row.repeats),
         )  # fmt: skip
@@ -79,8 +79,8 @@ def _speeds(rows: Iterable[PolicyRow]) -> Table:
 
 
 def _shares(rows: Iterable[PolicyRow]) -> Table:
-    table = empty_table(
-        "policy", ">found\nthere", ">high", ">low", ">skipped", ">on the\nhost", ">decided\nhigh/low/skip"
+    table = _by_policy(
+        ">found\nthere", ">high", ">low", ">skipped", ">on the\nhost", ">decided\nhigh/low/skip"
     )
     for row in rows:
         shares = row.shares
@@ -88,38 +88,51 @@ def _shares(rows: Iterable[PolicyRow]) -> Table:
             "" if shares.decided is None else " / ".join(f"{100 * share:.1f}" for share in shares.decided)
         )
         figures = (row.hit_ratio, shares.high, shares.low, shares.skipped, shares.host)
-        table.add_row(row.policy, *(f"{100 * figure:.1f}" for figure in figures), decided)
+        table.add_row(_lines(row), *(f"{100 * figure:.1f}" for figure in figures), decided)
     return table
 
 
 def _traffic(rows: Iterable[PolicyRow]) -> Table:
-    table = empty_table("policy", ">copied", ">of these\nused", ">read by\nthe host", ">link\n%", ">host\n%")
+    table = _by_policy(">copied", ">of these\nused", ">read by\nthe host", ">link\n%", ">host\n%")
     for row in rows:
         table.add_row(
-            row.policy, format_size(row.moved), format_size(row.copied), format_size(row.hosted),
+            _lines(row), format_size(row.moved), format_size(row.copied), format_size(row.hosted),
             f"{100 * row.link_share:.0f}", f"{100 * row.host_share:.0f}",
         )  # fmt: skip
     return table
 
 
 def _memory(rows: Iterable[PolicyRow]) -> Table:
-    table = empty_table("policy", ">budget", ">planned", ">peak", ">slots", "within")
+    table = _by_policy(">budget", ">planned", ">peak", ">slots", "within")
     for row in rows:
         peak = "n/a" if row.peak_bytes is None else format_size(row.peak_bytes)
         within = "" if row.peak_bytes is None else ("yes" if row.peak_bytes <= row.budget else "NO")
-        slots = " + ".join(f"{count} {precision}" for precision, count in row.slots.items())
-        table.add_row(row.policy, format_size(row.budget), format_size(row.planned), peak, slots, within)
+        slots = "\n".join(f"{count} {precision}" for precision, count in row.slots.items())
+        table.add_row(_lines(row), format_size(row.budget), format_size(row.planned), peak, slots, within)
     return table
 
 
 def _parts(rows: Iterable[PolicyRow]) -> Table:
-    split = [(row, row.split) for row in rows if row.split is not None]
-    table = empty_table("part", *(f">{row.policy}" for row, _ in split))
-    for part, words in PART_WORDS.items():
-        table.add_row(words, *(f"{one.parts[part]:.3g}" for _, one in split))
-    table.add_row("sum, barriers included", *(f"{one.total:.3g}" for _, one in split))
-    table.add_row("undisturbed", *(f"{row.token_ms:.3g}" for row, _ in split))
+    heads = (words.replace(" ", "\n") for words in PART_WORDS.values())
+    table = _by_policy(*(f">{head}" for head in heads), ">sum", ">undis-\nturbed")
+    for row in rows:
+        if row.split is not None:
+            figures = (*(row.split.parts[part] for part in PART_WORDS), row.split.total, row.token_ms)
+            table.add_row(_lines(row), *(f"{figure:.3g}" for figure in figures))
     return table
+
+
+def _by_policy(*columns: str) -> Table:
+    """An empty table of figures by policy, whose name gives way to them where there is little room."""
+    table = empty_table("policy", *columns)
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    return table
+
+
+def _lines(row: PolicyRow) -> str:
+    """The entry with each of its own options in a line: a long one would leave no room for figures."""
+    preset, _, options = row.policy.partition(":")
+    return "\n  ".join([preset, *filter(None, options.split(","))])
 
 
 def _peers(result: BenchResult) -> Table:

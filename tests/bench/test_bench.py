@@ -102,7 +102,8 @@ def test_what_does_not_fit_costs_the_others_nothing(bench: Report) -> None:
 
 
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    policies = "bench.policies=[hobbit_cooperative]"
+    long = "'hobbit_cooperative:cache=multidim_tuned,precision.high=lossless12'"
+    policies = f"bench.policies=[hobbit_cooperative,{long}]"
     assert main(["bench", "device=cpu", *WORDS, "bench.layers=3", *LENGTHS, policies]) == 0
     shown = capsys.readouterr().out
     assert "replayed, books, its first 3 layers" in shown and "live, wall time" in shown
