@@ -10,7 +10,7 @@ from hobbit.api.quantizer import NATIVE
 from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.errors import ConfigError, nearest
 from hobbit_quantizers.formats import Format, NativeFormat
-from hobbit_quantizers.lossless12 import Lossless12Format
+from hobbit_quantizers.lossless12 import STRAYS, Lossless12Format
 
 if TYPE_CHECKING:
     import torch
@@ -21,14 +21,17 @@ _NATIVE_FORMAT = NativeFormat()
 class BlobQuantizer:
     """Meets the `Quantizer` Protocol. Matrices take the precision's format; vectors (biases) stay native.
 
-    What loses nothing, every one has; `formats` are its own.
+    What loses nothing, every one has; `formats` are its own. `strays`: of so many weights lossless12 has
+    room for one that has no code. Raises ConfigError if that is no number of weights.
     """
 
-    def __init__(self, name: str, formats: Mapping[str, Format]) -> None:
+    def __init__(self, name: str, formats: Mapping[str, Format], strays: int = STRAYS) -> None:
+        if strays < 1:
+            raise ConfigError(f"quantizer.strays={strays} is no number of weights; give 1 or more")
         self.name = name
         self._formats: dict[str, Format] = {
             NATIVE: _NATIVE_FORMAT,
-            "lossless12": Lossless12Format(),
+            "lossless12": Lossless12Format(strays),
             **formats,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hobbit.blob import TensorSpec
@@ -22,12 +23,16 @@ INFINITE = 255
 """The exponent of infinities and of what is not a number."""
 
 STRAYS = 512
-"""A matrix has room for one stray among so many weights: normally distributed ones have one in 8,000."""
+"""A matrix has room for one stray among so many weights: normally distributed ones have one in 7,000."""
+
+FEWEST = 64
+"""Strays that a matrix has room for however small it is."""
 
 WORD = 8
 """Columns whose codes share four bytes."""
 
 
+@dataclass(frozen=True, slots=True)
 class Lossless12Format:
     """w = +-1.m x 2^(code - 15) x scale, scale being a row's largest power of two; exact, or refused.
 
@@ -42,8 +47,12 @@ class Lossless12Format:
     low and the high half of byte j of the four that belong to columns k .. k + 7;
     `scale` bfloat16 [rows, 1];
     `starts` int32 [rows + 1]: where the strays of each row begin;
-    `strays` int32 [rows x columns / 512]: column x 2^16 + the weight's own bits, zero where there are none.
+    `strays` int32 [room]: column x 2^16 + the weight's own bits, zero where there are none.
+
+    There is room for one stray among `spread` weights.
     """
+
+    spread: int = STRAYS
 
     def parts(self, spec: TensorSpec) -> tuple[tuple[str, TensorSpec], ...]:
         """Raises ConfigError if the dtype is another, or the shape does not fit."""
@@ -62,7 +71,7 @@ class Lossless12Format:
             ("codes", TensorSpec((rows, columns // 2), "uint8")),
             ("scale", TensorSpec((rows, 1), spec.dtype)),
             ("starts", TensorSpec((rows + 1,), "int32")),
-            ("strays", TensorSpec((_room(rows, columns),), "int32")),
+            ("strays", TensorSpec((self._room(rows, columns),), "int32")),
         )
 
     def encode(self, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -94,11 +103,13 @@ class Lossless12Format:
             row, column = astray.nonzero(as_tuple=True)
             found.append(column << 16 | weights[part][row, column].view(torch.int16).long() & 0xFFFF)
         strays = torch.cat(found)
-        room = torch.zeros(_room(rows, columns), dtype=torch.int32, device=place)
+        room = torch.zeros(self._room(rows, columns), dtype=torch.int32, device=place)
         if len(strays) > len(room):
+            enough = max(1, weights.numel() // (2 * len(strays)))
             raise ConfigError(
                 f"lossless12 has room for {len(room)} weights of a {rows} x {columns} matrix that are 2^15 "
-                f"times smaller than their row's largest; an expert has {len(strays)}; use native"
+                f"times smaller than their row's largest; an expert has {len(strays)}; make room with "
+                f"quantizer.strays={enough}, or use native"
             )
         room[: len(strays)] = strays.int()  # wraps, as it should: all 32 bits are used
         starts = torch.zeros(rows + 1, dtype=torch.int32, device=place)
@@ -123,7 +134,5 @@ class Lossless12Format:
         bits[row, kept >> 16 & 0xFFFF] = kept.short()  # wraps: the lower half
         return weights
 
-
-def _room(rows: int, columns: int) -> int:
-    """Strays that a matrix may have: some even where it is small."""
-    return max(64, rows * columns // STRAYS)
+    def _room(self, rows: int, columns: int) -> int:
+        return max(FEWEST, rows * columns // self.spread)

@@ -14,14 +14,14 @@ from hobbit.errors import ConfigError
 EXPONENTS = st.integers(0, 254)
 
 
-def quantizer() -> Quantizer:
+def quantizer(**options: int) -> Quantizer:
     geometry = Geometry(layers=1, experts=2, hidden=64, ffn=64)
-    return NoQuantizer().build(Context(geometry, ("lossless12",), (), Records(geometry.shape)))
+    return NoQuantizer(**options).build(Context(geometry, ("lossless12",), (), Records(geometry.shape)))
 
 
-def there_and_back(weights: torch.Tensor) -> torch.Tensor:
+def there_and_back(weights: torch.Tensor, **options: int) -> torch.Tensor:
     """`weights` [rows, columns] out of a blob."""
-    codec, tensors = quantizer(), {"gate_up_proj": weights}
+    codec, tensors = quantizer(**options), {"gate_up_proj": weights}
     blob = codec.encode(tensors, "lossless12")
     return codec.decode(blob, codec.layout(spec(weights), "lossless12"))["gate_up_proj"]
 
@@ -83,11 +83,19 @@ def test_a_blob_takes_three_quarters() -> None:
     assert sizes[0] < 0.76 * sizes[1]
 
 
-def test_weights_that_spread_too_far_are_refused() -> None:
+def test_weights_that_spread_too_far_are_refused_with_what_would_be_room() -> None:
     weights = normal(128, 256)
-    weights[:, 0] = 2000.0
-    with pytest.raises(ConfigError, match=r"room for 64 weights .* an expert has \d+; use native"):
+    weights[:, 0] = 200.0
+    with pytest.raises(ConfigError, match=r"room for 64 weights .* quantizer.strays=\d+, or use") as refused:
         quantizer().encode({"gate_up_proj": weights}, "lossless12")
+    enough = int(str(refused.value).partition("strays=")[2].partition(",")[0])
+    assert same(there_and_back(weights, strays=enough), weights)
+
+
+@pytest.mark.parametrize("strays", [0, -3])
+def test_room_for_no_number_of_strays_is_refused(strays: int) -> None:
+    with pytest.raises(ConfigError, match=f"quantizer.strays={strays} is no number of weights"):
+        quantizer(strays=strays)
 
 
 @pytest.mark.parametrize("wrong", [torch.inf, -torch.inf, torch.nan])
