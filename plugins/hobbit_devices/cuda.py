@@ -29,9 +29,9 @@ class CudaDevice(TorchComponent):
     a machine read by `host_kernels`. `graphs`: replay decode steps from CUDA graphs, cut at the experts,
     where the KV cache is static; run norms fused. `host_threads` run the experts that stay on the host, each
     on a core of its own (0: all cores but two), by `host_kernels`: a small C library that is compiled here
-    once, or torch alone, which decodes int4 and int2 first, at `host_decode_gb_s`. With `deterministic=false`
-    the rates of copies and of the host are measured at start, and what host and link take of shared experts
-    is followed as the run goes.
+    once, or torch alone, which decodes lossless12, int4 and int2 first, at `host_decode_gb_s`. With
+    `deterministic=false` the rates of copies and of the host are measured at start, and what host and link
+    take of shared experts is followed as the run goes.
     """
 
     name: ClassVar[str] = "cuda"
