@@ -19,8 +19,8 @@ HOBBIT = "policy=hobbit"
 NO_PREFETCH = "policy=hobbit_no_prefetch"
 
 PAIRS = (
-    ("native", "int8"), ("native", "int4"), ("native", "int2"), ("int8", "int4"), ("int8", "int2"),
-    ("int4", "int2"),
+    ("native", "int8"), ("native", "int4"), ("native", "int2"), ("lossless12", "int4"),
+    ("lossless12", "int2"), ("int8", "int4"), ("int8", "int2"), ("int4", "int2"),
 )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def test_what_is_said_of_a_bundle(
     assert main([*words, "quantizer.group_size=32", "quantizer.optimizer=hqq"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [level["precision"] for level in report["levels"]] == ["native", "int2"]
-    assert report["levels"][1]["options"] == {"group_size": 32, "optimizer": "hqq"}
+    assert report["levels"][1]["options"] == {"group_size": 32, "optimizer": "hqq", "strays": 512}
     assert report["levels"][1]["bytes"] == sum(f.stat().st_size for f in out.glob("experts/int2-*"))
     assert (report["task"], report["damage"], report["path"]) == ("convert", [], str(out))
 
