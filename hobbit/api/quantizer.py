@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 NATIVE = "native"
 """The precision name of the checkpoint's own dtype: stored untouched, hence lossless."""
 
-LOSSLESS = (NATIVE, "lossless12")
+LOSSLESS12 = "lossless12"
+"""The precision name of bfloat16 in 12 bits."""
+
+LOSSLESS = (NATIVE, LOSSLESS12)
 """Precisions whose blobs decode to the checkpoint's own weights, bit for bit."""
 
 

@@ -26,6 +26,7 @@ from hobbit.tasks.inputs import prompt_of
 from hobbit.tasks.live import Live, measures_of, prepare, trace_of
 from hobbit.tasks.quality import sample_passages, sample_quality
 from hobbit.tasks.replays import replay_others
+from hobbit.tasks.roomier import roomier
 from hobbit.trace.replay import future_of
 
 
@@ -107,6 +108,8 @@ def _report(
     measures, trace, assembly = measures_of(session), trace_of(session), session.assembly
     quality = sample_quality(session, passages, progress) if passages else None
     notes = [*live.calibration.notes, *session.notes]
+    if (hint := roomier(live.config, assembly)) is not None:
+        notes.append(hint)
     if live.config.quality.enabled and quality is None:
         notes.append("quality is not sampled: the oracle knows the routing of this run alone")
     replayed, failed = replay_others(

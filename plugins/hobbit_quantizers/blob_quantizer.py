@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from hobbit.api.quantizer import NATIVE
+from hobbit.api.quantizer import LOSSLESS12, NATIVE
 from hobbit.blob import BlobField, BlobLayout, TensorSpec
 from hobbit.errors import ConfigError, nearest
 from hobbit_quantizers.formats import Format, NativeFormat
@@ -31,7 +31,7 @@ class BlobQuantizer:
         self.name = name
         self._formats: dict[str, Format] = {
             NATIVE: _NATIVE_FORMAT,
-            "lossless12": Lossless12Format(strays),
+            LOSSLESS12: Lossless12Format(strays),
             **formats,
         }
 

@@ -117,3 +117,23 @@ def test_converted_and_checked_and_run(
     ]
     assert main([*words, f"model={out}", "quantizer.group_size=16", "memory.host=300kB"]) == 0
     assert "lossy against native" in capsys.readouterr().out
+
+
+def test_a_run_over_a_link_is_told_what_it_would_hold(report: Report) -> None:
+    words = ("policy=lru", "model=bundled", "max_new_tokens=2", "compare=[]", "device=rtx4090")
+    plain, packed, quantised = (
+        report(*words),
+        report(*words, LOSSLESS12),
+        report(*words, "precision=int4_high"),
+    )
+    (hint,) = [note for note in plain["notes"] if LOSSLESS12 in note]
+    (slots,) = [text for what, _, text in packed["memory"] if what == "experts"]
+    assert (
+        hint
+        == f"{LOSSLESS12} would keep {slots.split()[0]} experts in the memory of 64, bit for bit the same"
+    )
+    assert not any(LOSSLESS12 in note for other in (packed, quantised) for note in other["notes"])
+
+
+def test_a_run_that_holds_all_is_told_nothing(report: Report) -> None:
+    assert not any(LOSSLESS12 in note for note in report("policy=lru", "device=rtx4090")["notes"])
