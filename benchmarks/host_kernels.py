@@ -30,12 +30,10 @@ from hobbit_devices.host_kernels.loading import load
 from hobbit_devices.host_lane import HostLane
 from hobbit_devices.kernels.formats import ExpertFormat
 from hobbit_devices.torch_ffn import TorchFfn
-from hobbit_quantizers.quanto import QuantoQuantizer
 
-from benchmarks.kernels.blobs import layout_of, random_slots
+from benchmarks.kernels.blobs import layout_of, quantizer_of, random_slots
 from benchmarks.kernels.cases import MIXTRAL, QWEN3
-from hobbit.api import BlobLayout, Context, Geometry, Quantizer, Records
-from hobbit.api.quantizer import LOSSLESS
+from hobbit.api import BlobLayout, Geometry
 
 GEOMETRIES = (MIXTRAL, QWEN3)
 PRECISIONS = ("native", "lossless12", "int8", "int4", "int2")
@@ -89,8 +87,8 @@ def measure(
 ) -> list[str]:
     """The lines on one expert of a model: a row for each number of threads and tokens."""
     layout = layout_of(geometry, precision)
-    blobs = _blobs(geometry, layout, cold)
-    by_torch = TorchFfn(layout, _quantizer(geometry, precision))
+    blobs = _blobs(layout, cold)
+    by_torch = TorchFfn(layout, quantizer_of(geometry, precision))
     lines = [f"{label}, {layout.nbytes / 1e6:.1f} MB an expert; torch: {by_torch.name}"]
     for count in threads:
         cores = team(count, physical_cores())
@@ -130,22 +128,7 @@ def _median_ns(ffn: Ffn, geometry: Geometry, tokens: int, blobs: torch.Tensor, l
     return median(took[1:])
 
 
-def _quantizer(geometry: Geometry, precision: str) -> Quantizer:
-    return QuantoQuantizer().build(Context(geometry, (precision,), (1,), Records(geometry.shape)))
-
-
-def _blob(geometry: Geometry, layout: BlobLayout) -> torch.Tensor:
-    if layout.precision not in LOSSLESS:
-        return random_slots(layout, 1, seed=1, device="cpu")
-    generator = torch.Generator().manual_seed(1)
-    tensors = {
-        name: (torch.randn(spec.shape, generator=generator) * 0.05).to(getattr(torch, spec.dtype))
-        for name, spec in layout.tensors
-    }
-    return _quantizer(geometry, layout.precision).encode(tensors, layout.precision)
-
-
-def _blobs(geometry: Geometry, layout: BlobLayout, cold: int) -> torch.Tensor:
+def _blobs(layout: BlobLayout, cold: int) -> torch.Tensor:
     """uint8 [n, nbytes] on huge pages, as the store's locked memory lies: one random expert, many times."""
     count = max(1, -(-cold // layout.nbytes))
     area = mmap.mmap(-1, count * layout.nbytes + HUGE)
@@ -154,7 +137,7 @@ def _blobs(geometry: Geometry, layout: BlobLayout, cold: int) -> torch.Tensor:
             area.madvise(mmap.MADV_HUGEPAGE)
     start = -torch.frombuffer(area, dtype=torch.uint8).data_ptr() % HUGE
     pool = torch.frombuffer(area, dtype=torch.uint8, count=count * layout.nbytes, offset=start)
-    return pool.view(count, layout.nbytes).copy_(_blob(geometry, layout))
+    return pool.view(count, layout.nbytes).copy_(random_slots(layout, 1, seed=1, device="cpu"))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hobbit.api import (
+    HIGH,
     BlobLayout,
     CachePolicy,
     Context,
     Device,
     DeviceComponent,
     DeviceReport,
+    Effect,
     ExpertSource,
     Geometry,
     Loader,
@@ -67,8 +69,9 @@ class Assembly:
     """A runtime with what was decided while building it. `close` gives memory and threads back.
 
     `start` is the device's report before the first pass, when the experts of a warm cache are in place;
-    `host` what experts take of the host's memory, where that was planned. `governor`
-    watches over prefetching where the run need not be deterministic.
+    `host` what experts take of the host's memory, where that was planned. `exact`: every chosen expert runs
+    at the high precision, and none but those. `governor` watches over prefetching where the run need not be
+    deterministic.
     """
 
     runtime: Runtime
@@ -79,6 +82,7 @@ class Assembly:
     source: ExpertSource | None
     decided: list[str]
     start: DeviceReport
+    exact: bool
     host: HostPlan | None = None
     governor: PrefetchGovernor | None = None
 
@@ -207,8 +211,9 @@ def _connect(
     if placed:
         notes.append(f"{placed} experts placed before the first token")
     start = _report(device, parts.source)
+    exact = parts.loader.level_for(1.0) == HIGH and setup.router.effect is not Effect.QUALITY
     return Assembly(
-        runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start,
+        runtime, metrics, plan, context, parts.quantizer, parts.source, notes, start, exact,
         live.host if live else None, governor,
     )  # fmt: skip
 

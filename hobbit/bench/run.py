@@ -11,7 +11,7 @@ from time import perf_counter
 import torch
 from transformers import Cache, PreTrainedModel
 
-from hobbit.api import HIGH, LOW, Effect, Geometry
+from hobbit.api import HIGH, LOW, Geometry
 from hobbit.api.quantizer import LOSSLESS
 from hobbit.assembly import Assembly, assemble
 from hobbit.bench.clock import Backend
@@ -90,16 +90,11 @@ class Bench:
             tally.reset()  # what is split is not counted
             split = self._split(assembly, attachment, server) if self.plan.split else None
             notes = (*assembly.notes, *attachment.notes)
-            loss = "lossless" if self._lossless(assembly, setup) else "lossy"
+            own = assembly.precisions[HIGH] in (*LOSSLESS, self.geometry.dtype)
+            loss = "lossless" if own and assembly.exact else "lossy"  # held against the model's own weights
             if setup.cache.unlimited:
                 budget += assembly.plan.capacity - parse_size(setup.memory.device, "memory.device")
             return self._row(name, assembly, times, counted, split, (budget, peak), loss, notes)
-
-    def _lossless(self, assembly: Assembly, setup: Setup) -> bool:
-        """Whether every chosen expert runs with the model's own weights."""
-        own = assembly.precisions[HIGH] in (*LOSSLESS, self.geometry.dtype)
-        exact = setup.router.effect is not Effect.QUALITY
-        return own and exact and assembly.runtime.loader.level_for(1.0) == HIGH
 
     @contextmanager
     def _opened(self, setup: Setup, tally: Tally) -> Iterator[tuple[Assembly, Attachment]]:

@@ -14,7 +14,8 @@ from xxhash import xxh3_64_intdigest
 
 from hobbit.api import BlobLayout, Quantizer
 from hobbit.engine.reader import CheckpointReader
-from hobbit.errors import ConfigError, ModelError
+from hobbit.errors import ModelError
+from hobbit.store import encode_expert
 from hobbit.store.bundle.blob_writer import BlobWriter
 from hobbit.store.bundle.journal import Journal
 
@@ -171,10 +172,7 @@ def _begin(
 def _encode(
     quantizer: Quantizer, tensors: Mapping[str, torch.Tensor], layout: BlobLayout, where: str
 ) -> _Blob:
-    try:
-        blob = quantizer.encode(tensors, layout.precision)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    blob = encode_expert(quantizer, tensors, layout.precision, where)
     if blob.numel() != layout.nbytes:
         raise ModelError(f"{where} makes a blob of {blob.numel()} bytes, its layout says {layout.nbytes}")
     bad = scale_that_is_no_number(blob, layout)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from hobbit import __version__
-from hobbit.api import HIGH, Component, Effect
+from hobbit.api import HIGH, Component
 from hobbit.api.quantizer import LOSSLESS, NATIVE
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Scene:
             policy={part.kind: part.name for part in parts},
             options={part.kind: _options(part) for part in parts},
             precisions=assembly.precisions,
-            lossy=_is_lossy(config, assembly),
+            lossy=not assembly.exact,
             seed=config.seed,
             memory=tuple(assembly.plan.describe() + (assembly.host.describe() if assembly.host else [])),
             notes=tuple(notes),
@@ -85,8 +85,3 @@ class Scene:
 def _options(component: Component) -> dict[str, Any]:
     values = {option.name: getattr(component, option.name) for option in fields(component)}
     return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
-
-
-def _is_lossy(config: HobbitConfig, assembly: Assembly) -> bool:
-    """True if outputs may differ from the model at the high precision."""
-    return assembly.runtime.loader.level_for(1.0) != HIGH or config.router.effect is Effect.QUALITY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hobbit.store.disk import BlobDisk
-from hobbit.store.fill import BlobSink, fill_store
+from hobbit.store.fill import BlobSink, encode_expert, fill_store
 from hobbit.store.memory import MemoryStore
 from hobbit.store.open import open_store
 from hobbit.store.tiered import TieredStore
@@ -13,6 +13,7 @@ __all__ = [
     "BlobSink",
     "MemoryStore",
     "TieredStore",
+    "encode_expert",
     "fill_store",
     "open_store",
 ]

@@ -36,8 +36,15 @@ def fill_store(
         for expert in range(store.shape.experts):
             tensors = tensors_of(layer, expert)
             for level, precision in enumerate(precisions):
-                try:
-                    blob = quantizer.encode(tensors, precision)
-                except ConfigError as error:
-                    raise ConfigError(f"expert {expert} of layer {layer}: {error}") from None
+                blob = encode_expert(quantizer, tensors, precision, f"expert {expert} of layer {layer}")
                 store.put(ExpertKey(layer, expert, level), blob)
+
+
+def encode_expert(
+    quantizer: Quantizer, tensors: Mapping[str, torch.Tensor], precision: str, where: str
+) -> torch.Tensor:
+    """The blob of one expert, uint8 [nbytes]; a ConfigError of the quantizer says `where` it comes from."""
+    try:
+        return quantizer.encode(tensors, precision)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None

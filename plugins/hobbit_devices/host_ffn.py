@@ -74,4 +74,4 @@ def _compiled(
     """The compiled expert, and up to how many tokens it is the faster one."""
     if kernels is None or format is None or not fits(format):
         return None, 0
-    return CompiledFfn(kernels, format, team), few_tokens(format.up.bits)
+    return CompiledFfn(kernels, format, team), few_tokens(format)

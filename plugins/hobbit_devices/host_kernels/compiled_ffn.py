@@ -8,7 +8,7 @@ import torch
 
 from hobbit_devices.host_kernels.host_kernels import DTYPES, Expert, HostKernels
 from hobbit_devices.host_kernels.host_team import HostTeam
-from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS, ExpertFormat
 
 BLOCK = 64
 """What the columns of a matrix of 12 bits are filled up to in the scratch, at most."""
@@ -18,7 +18,7 @@ def fits(format: ExpertFormat) -> bool:
     """Whether the kernel can run experts of this format."""
     if format.dtype not in DTYPES or format.up.rows != 2 * format.ffn:
         return False
-    if format.up.bits == LOSSLESS12:
+    if format.up.bits == LOSSLESS12_BITS:
         return format.dtype == "bfloat16" and format.hidden % 8 == format.ffn % 8 == 0
     return all(
         matrix.bits not in (2, 4)
@@ -81,7 +81,7 @@ class CompiledFfn:
 
 def _room(format: ExpertFormat) -> int:
     """Numbers of scratch that a token takes."""
-    if format.up.bits == LOSSLESS12:
+    if format.up.bits == LOSSLESS12_BITS:
         return sum(-(-size // BLOCK) * BLOCK for size in (format.hidden, format.ffn))
     groups = [matrix.columns // matrix.group for matrix in (format.up, format.down) if matrix.group]
     return format.ffn + sum(groups)

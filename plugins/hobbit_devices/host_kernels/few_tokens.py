@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from hobbit.api.quantizer import NATIVE
+from hobbit.api.quantizer import LOSSLESS12, NATIVE
+from hobbit_devices.kernels.formats import ExpertFormat
 
-FEW_TOKENS = {NATIVE: 8, "lossless12": 64, "int8": 8, "int4": 64, "int2": 40}
+FEW_TOKENS = {NATIVE: 8, LOSSLESS12: 64, "int8": 8, "int4": 64, "int2": 40}
 """By precision. The kernel's arithmetic grows with the tokens, while torch may have matrix units for it, but
 has to decode lossless12, int4 and int2 first. `python -m benchmarks.host_kernels` measures both."""
 
-_OF_BITS = {0: NATIVE, 12: "lossless12", 8: "int8", 4: "int4", 2: "int2"}
 
-
-def few_tokens(bits: int) -> int:
-    """The same by the bits of a weight, 0 for native ones."""
-    return FEW_TOKENS[_OF_BITS[bits]]
+def few_tokens(format: ExpertFormat) -> int:
+    """The same by an expert's format."""
+    return FEW_TOKENS[format.name if format.up.bits else NATIVE]

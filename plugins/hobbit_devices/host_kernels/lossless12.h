@@ -70,7 +70,8 @@ static inline __attribute__((always_inline)) void add_block(const uint8_t *data,
 }
 
 /* The weights of a row that have no code, in the columns from..to, times x. Few rows have any. */
-static __attribute__((noinline)) float strays_of(const matrix *m, int64_t row, const float *x, int64_t from, int64_t to) {
+static __attribute__((noinline)) float strays_of(const matrix *m, int64_t row, const float *x, int64_t from,
+                                                 int64_t to) {
     float sum = 0;
     for (int32_t i = m->starts[row]; i < m->starts[row + 1]; i++) {
         const int64_t column = m->strays[i] >> 16;

@@ -120,7 +120,8 @@ static void two_rows(const matrix *m, int64_t a, int64_t b, int tokens, const fl
 /* ---- int4 and int2: all rows of a byte at a time ---- */
 
 /* sums[t][p] = plane p of stored row `row` times x[t], columns from..to, whole groups of 16 numbers or more.
-   A weight being scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the sums of x. */
+   A weight being scale * data - shift, a group gives scale * sum(data * x) - shift * sum(x); `totals` has the
+   sums of x. */
 #define PLANES_OF(BITS, TOKENS)                                                                              \
     static void planes_int##BITS##_##TOKENS(const matrix *m, int64_t row, const float *x,                    \
                                             const float *totals, int64_t from, int64_t to,                   \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS, ExpertFormat, PackedMatrix
 
 HIDDEN, FFN, GROUP = 64, 96, 32
 
@@ -38,7 +38,7 @@ def _stored(
     values = rows * columns
     if bits == 0:
         return {"data": numbers(values)}
-    if bits == LOSSLESS12:
+    if bits == LOSSLESS12_BITS:
         return _lossless12(rows, columns, generator)
     if bits == 8:
         return {"data": whole(values), "scale": numbers(rows)}

@@ -11,7 +11,7 @@ from hobbit.errors import DeviceError
 from hobbit_devices.host_kernels.compiled_ffn import CompiledFfn
 from hobbit_devices.host_kernels.host_kernels import DTYPES, HostKernels
 from hobbit_devices.host_kernels.random_expert import HIDDEN, random_expert
-from hobbit_devices.kernels.formats import LOSSLESS12
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS
 from hobbit_devices.kernels.reference import decode
 
 TOKENS = 5
@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 
 def check(kernels: HostKernels) -> None:
     """Raises DeviceError if an expert of any format comes out wrong."""
-    for bits, dtype in (*product((0, 8, 4, 2), DTYPES), (LOSSLESS12, "bfloat16")):
+    for bits, dtype in (*product((0, 8, 4, 2), DTYPES), (LOSSLESS12_BITS, "bfloat16")):
         format, blob = random_expert(bits, getattr(torch, dtype))
         x = torch.linspace(-1, 1, TOKENS * HIDDEN).view(TOKENS, HIDDEN)
         found = torch.full_like(x, torch.nan)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS, ExpertFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ _TWELVE: _Tiles = (*_FEW, (512, Tile(64, 64, 4)), (inf, Tile(128, 64, 4)))
 def single_plan(format: ExpertFormat) -> Plan:
     """Batch-1 products: enough programs for every multiprocessor, enough bytes in flight in each."""
     bits = format.up.bits
-    if bits == LOSSLESS12:
+    if bits == LOSSLESS12_BITS:
         return Plan(_twelve(format.hidden), _twelve(format.ffn))
     if bits:
         return Plan(
@@ -87,7 +87,7 @@ def grouped_plan(format: ExpertFormat, tokens: int, shared: int = SMALL) -> Plan
 
 
 def _tiles(format: ExpertFormat, shared: int) -> _Tiles:
-    if format.up.bits == LOSSLESS12:
+    if format.up.bits == LOSSLESS12_BITS:
         return _TWELVE
     if format.up.bits in (2, 4):
         return _PACKED

@@ -13,7 +13,7 @@ from hobbit.api import BlobLayout
 from hobbit.errors import DeviceError
 from hobbit_devices.kernels.combining import weighted_sum
 from hobbit_devices.kernels.configs import Blocks, Plan, grouped_plan, single_plan
-from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS, ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.gemm import down_grouped, gate_up_grouped
 from hobbit_devices.kernels.gemv_int8 import down_int8, gate_up_int8
 from hobbit_devices.kernels.gemv_lossless12 import down_lossless12, gate_up_lossless12
@@ -25,7 +25,7 @@ from hobbit_devices.kernels.support import ACTIVATIONS, shared_memory, supports
 _TYPES = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32}
 _SINGLE = {
     0: (gate_up_native, down_native),
-    LOSSLESS12: (gate_up_lossless12, down_lossless12),
+    LOSSLESS12_BITS: (gate_up_lossless12, down_lossless12),
     8: (gate_up_int8, down_int8),
     4: (gate_up_packed, down_packed),
     2: (gate_up_packed, down_packed),
@@ -184,7 +184,7 @@ class ExpertKernels:
             arguments["SCALE"] = matrix.scale
         if matrix.bits in (2, 4):
             arguments |= {"SHIFT": matrix.shift, "BITS": matrix.bits, "GROUP": matrix.group}
-        if matrix.bits == LOSSLESS12:
+        if matrix.bits == LOSSLESS12_BITS:
             arguments |= {"CODES": matrix.codes, "STARTS": matrix.starts, "STRAYS": matrix.strays}
         return arguments
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hobbit.api import BlobField, BlobLayout, TensorSpec
+from hobbit.api.quantizer import LOSSLESS12
 from hobbit.errors import DeviceError
 
 UP, DOWN = "gate_up_proj", "down_proj"
 """The tensors of an expert, in blob order, under the names of transformers' experts modules."""
 
-LOSSLESS12 = 12
+LOSSLESS12_BITS = 12
 """Bits of a weight of bfloat16 that are enough for all of it."""
 
 
@@ -20,7 +21,7 @@ class PackedMatrix:
 
     `bits` is 0 for native weights, which are stored as they are; else 8 (a scale a row), 4 or 2 (a scale and
     a shift per `group` columns). A byte of 4 or 2 bits holds `planes` rows: plane q of byte row i is matrix
-    row i + q * rows / planes, at the same column. 12 bits (`LOSSLESS12`) are bfloat16 without a loss: `data`
+    row i + q * rows / planes, at the same column. 12 bits are bfloat16 without a loss: `data`
     has a byte a weight, +-1.m x 2^(code - 15) times its row's `scale` (code 0: zero) with the last bit of the
     code before the seven of m; `codes` four bits a weight, the sign before the others of the code, columns
     k + j and k + 4 + j in the low and the high half of byte j of the four for columns k .. k + 7. Weights of
@@ -65,8 +66,8 @@ class ExpertFormat:
     @property
     def name(self) -> str:
         """What the weights are: the dtype of native ones, else "lossless12", "int8", "int4", "int2"."""
-        if self.up.bits == LOSSLESS12:
-            return "lossless12"
+        if self.up.bits == LOSSLESS12_BITS:
+            return LOSSLESS12
         return f"int{self.up.bits}" if self.up.bits else self.dtype
 
     @property
@@ -86,7 +87,7 @@ class ExpertFormat:
         A part is then made of whole groups and whole loads of 16 bytes. A byte of int2 holds the rows of two
         units half of all apart, which no part holds both.
         """
-        if self.up.bits == LOSSLESS12:
+        if self.up.bits == LOSSLESS12_BITS:
             return 32
         return 0 if self.up.bits == 2 else max(16, self.down.group)
 
@@ -115,7 +116,7 @@ def _matrix(spec: TensorSpec, fields: list[BlobField]) -> PackedMatrix:
     if set(parts) == {"data"} and data == spec:
         return PackedMatrix(rows, columns, 0, 0, **offsets)
     if set(parts) == {"data", "codes", "scale", "starts", "strays"}:
-        return PackedMatrix(rows, columns, LOSSLESS12, 0, **offsets)
+        return PackedMatrix(rows, columns, LOSSLESS12_BITS, 0, **offsets)
     if set(parts) == {"data", "scale"} and data.dtype == "int8" and parts["scale"].spec.shape == (rows, 1):
         return PackedMatrix(rows, columns, 8, 0, **offsets)
     if set(parts) == {"data", "scale", "shift"} and data.dtype == "uint8":

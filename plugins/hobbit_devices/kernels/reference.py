@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import gelu, linear, relu, silu
 
 from hobbit.api import BlobLayout
-from hobbit_devices.kernels.formats import LOSSLESS12, ExpertFormat, PackedMatrix
+from hobbit_devices.kernels.formats import LOSSLESS12_BITS, ExpertFormat, PackedMatrix
 from hobbit_devices.kernels.support import ACTIVATIONS
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -110,7 +110,7 @@ def decode(
     if matrix.bits == 8:
         data = _part(blob, matrix.data, rows * columns, torch.int8).view(rows, columns)
         return data.to(compute) * _part(blob, matrix.scale, rows, dtype)[:, None].to(compute)
-    if matrix.bits == LOSSLESS12:
+    if matrix.bits == LOSSLESS12_BITS:
         return _unpacked(blob, matrix).to(compute)
     groups = rows * columns // matrix.group
     data = _part(blob, matrix.data, rows * columns // matrix.planes, torch.uint8)
